@@ -1,1 +1,20 @@
+//! `slipway`: one binary for the server, the apps' router and the command line.
+
+mod commands;
+mod config;
+mod db;
+mod docker;
+mod domain;
+mod git;
+mod lifecycle;
+mod local;
+mod pipeline;
+mod queue;
+mod registry;
+mod ssh;
+mod target;
+mod telemetry;
+mod transcript;
+mod web;
+
 fn main() {}

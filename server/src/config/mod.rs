@@ -1,0 +1,1 @@
+//! Settings: parsed once, a struct a section, each with its environment variable.

@@ -1,0 +1,1 @@
+//! The Docker Engine API: connecting, building with BuildKit, pushing.

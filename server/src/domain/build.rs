@@ -1,0 +1,38 @@
+//! The states of a build, and which may follow which.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a build stands. `failed` is the user's to mend, `errored` is the platform's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub(crate) enum BuildStatus {
+    Queued,
+    Building,
+    Pushing,
+    Succeeded,
+    Failed,
+    Errored,
+    Canceled,
+    Superseded,
+}
+
+impl BuildStatus {
+    /// Nothing follows a terminal state.
+    pub(crate) fn is_terminal(self) -> bool {
+        !matches!(self, Self::Queued | Self::Building | Self::Pushing)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Building => "building",
+            Self::Pushing => "pushing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Errored => "errored",
+            Self::Canceled => "canceled",
+            Self::Superseded => "superseded",
+        }
+    }
+}

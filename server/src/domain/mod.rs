@@ -1,0 +1,8 @@
+//! The words of the platform, pure: no I/O, no async, no SQL.
+
+pub(crate) mod access;
+pub(crate) mod build;
+pub(crate) mod ids;
+pub(crate) mod names;
+pub(crate) mod procfile;
+pub(crate) mod release;

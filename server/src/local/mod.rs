@@ -1,0 +1,1 @@
+//! The embedded default: private PostgreSQL, private registry, the apps' router.

@@ -1,0 +1,1 @@
+//! Leased jobs on PostgreSQL; knows nothing of builds.

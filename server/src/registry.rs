@@ -1,0 +1,1 @@
+//! The registry: digests verified, tags moved.

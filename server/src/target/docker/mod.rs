@@ -1,0 +1,1 @@
+//! Runs releases as containers of this machine's engine.

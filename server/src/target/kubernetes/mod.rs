@@ -1,0 +1,1 @@
+//! Runs releases as Deployments of a cluster.

@@ -1,0 +1,154 @@
+//! Where a release runs: the Deployments of a Kubernetes cluster, or containers of this machine's Docker engine.
+//!
+//! A target knows workloads, not apps of the platform: it is handed everything that it needs. It converges: asked
+//! twice for the same workload it does nothing the second time, and a lower version never replaces a higher one.
+
+pub(crate) mod docker;
+pub(crate) mod kubernetes;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::domain::names::{AppName, ConfigKey, ProcessType};
+
+/// One release as a target sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Workload {
+    pub(crate) app: AppName,
+    /// The release's version: 12 for `v12`. Written on everything that the target makes, as the fence.
+    pub(crate) version: i64,
+    /// `repository:tag@sha256:…`, at the address from which the target pulls.
+    pub(crate) image: String,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) config: BTreeMap<ConfigKey, SecretString>,
+    /// What the pulling side needs for the registry; `None` where it needs nothing.
+    pub(crate) pull: Option<RegistryLogin>,
+    /// Deployments that somebody else owns and of which only the image is ours to move.
+    pub(crate) adopted: Option<Adoption>,
+}
+
+/// A process type with its formation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Process {
+    pub(crate) name: ProcessType,
+    pub(crate) command: Command,
+    /// How many run. 0 keeps the type stopped.
+    pub(crate) quantity: u32,
+    /// The port that a web process is told in `PORT` and has to listen on; `None` for all other types.
+    pub(crate) port: Option<u16>,
+    pub(crate) check: Check,
+    pub(crate) limits: Limits,
+    /// How long a process may take to end after SIGTERM before SIGKILL.
+    pub(crate) grace: Duration,
+}
+
+/// What a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// The image's own ENTRYPOINT and CMD.
+    Image,
+    /// A Procfile line, in place of both.
+    Argv(Vec<String>),
+}
+
+/// When a process counts as healthy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Check {
+    /// GET of this path answers 2xx or 3xx on the process' port within `timeout`.
+    Http { path: String, timeout: Duration },
+    /// The process' port accepts a connection within `timeout`.
+    Tcp { timeout: Duration },
+    /// It has stayed up for this long (types without a port).
+    Uptime(Duration),
+}
+
+/// Resources of one process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Limits {
+    /// Bytes of memory; `None` is unlimited.
+    pub(crate) memory: Option<u64>,
+    /// Thousandths of a CPU; `None` is unlimited.
+    pub(crate) millicpu: Option<u32>,
+}
+
+/// Credentials for one registry host.
+#[derive(Debug, Clone)]
+pub(crate) struct RegistryLogin {
+    pub(crate) host: String,
+    pub(crate) username: String,
+    pub(crate) password: SecretString,
+}
+
+/// Which foreign Deployments an app moves.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Adoption {
+    pub(crate) namespace: String,
+    pub(crate) deployments: AdoptedSet,
+    /// The containers (init containers too) whose image is moved; every chosen Deployment must have at least one.
+    pub(crate) containers: Vec<String>,
+}
+
+/// How the Deployments are found.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AdoptedSet {
+    Names(Vec<String>),
+    /// A label selector in kubectl's syntax.
+    Selector(String),
+}
+
+/// Why a rollout did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RolloutError {
+    /// The new processes are not healthy. What ran before runs again, all types of it. The text is for the user: cause,
+    /// the tail of the crash log, the next step.
+    #[error("{0}")]
+    Failed(String),
+    /// The target did not answer; nothing is known to have failed. Tried again later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A newer release took over; this one has stopped touching the target.
+    #[error("interrupted by a newer release")]
+    Interrupted,
+}
+
+/// One running (or stopped) process, for `ps`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub(crate) struct ProcessStatus {
+    /// `web.1`, or the pod's name.
+    pub(crate) name: String,
+    pub(crate) process_type: ProcessType,
+    /// Heroku's words: `starting`, `up`, `crashed`, `down`.
+    pub(crate) state: String,
+    pub(crate) version: i64,
+    pub(crate) restarts: u32,
+    pub(crate) since: jiff::Timestamp,
+    pub(crate) command: String,
+}
+
+/// Which lines of the running processes are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogQuery {
+    /// Lines from before now, in all.
+    pub(crate) lines: usize,
+    pub(crate) process_type: Option<ProcessType>,
+    pub(crate) follow: Follow,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Follow {
+    #[default]
+    No,
+    Yes,
+}
+
+/// One line that a process wrote.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub(crate) struct LogLine {
+    pub(crate) at: jiff::Timestamp,
+    /// `web.1`.
+    pub(crate) process: String,
+    pub(crate) text: String,
+}
