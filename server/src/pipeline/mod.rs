@@ -2,4 +2,5 @@
 
 pub(crate) mod log;
 pub(crate) mod mask;
+pub(crate) mod rollouts;
 pub(crate) mod sanitise;
