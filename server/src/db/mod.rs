@@ -1,11 +1,16 @@
-//! The only SQL. Functions take `&mut PgConnection`: the caller owns the transaction.
+//! The only SQL. Functions take a connection, the caller owns the transaction, and names are the question asked.
 
+pub(crate) mod app_lock;
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod build_log;
+pub(crate) mod builds;
 pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod history;
+pub(crate) mod jobs;
 pub(crate) mod people;
+pub(crate) mod releases;
 #[cfg(test)]
 pub(crate) mod testing;
 
