@@ -6,4 +6,6 @@ pub(crate) mod build;
 pub(crate) mod ids;
 pub(crate) mod names;
 pub(crate) mod procfile;
+pub(crate) mod public_key;
 pub(crate) mod release;
+pub(crate) mod token;
