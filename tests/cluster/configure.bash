@@ -37,16 +37,25 @@ free_network() {
     fail "Every network of 198.18.0.0/15 has a route already: name one with SLIPWAY_CLUSTER_NET."
 }
 
-# The links, bridges, routes and firewall chains go with the namespace.
+# The links, bridges, routes and firewall chains go with the namespace; those of
+# pods are found by the addresses that were given to them.
 remove_network() {
+    local pod result
+    for pod in $(cat "$dir"/cni/addresses/pods/[0-9]* 2>/dev/null | grep --only-matching --extended-regexp '[0-9a-f]{64}' || true); do
+        for result in /var/lib/cni/results/*"$pod"*; do
+            [[ -e $result ]] || continue
+            ip netns delete "$(grep --only-matching --max-count=1 'cni-[0-9a-f-]\{36\}' "$result" | head -n 1)" 2>/dev/null || true
+            rm -f "$result"
+        done
+    done
     ip link delete "$link" 2>/dev/null || true
     ip netns delete "$netns" 2>/dev/null || true
 }
 
-# Volumes, root file systems and namespaces of pods; the deepest first.
+# Volumes and root file systems of pods, the deepest first.
 remove_mounts() {
     local target
-    for target in $(awk '{print $2}' /proc/mounts | grep --extended-regexp "^($dir|$run)/" | sort --reverse); do
+    for target in $(awk -v dir="$dir/" -v run="$run/" 'index($2, dir) == 1 || index($2, run) == 1 { print $2 }' /proc/mounts | sort --reverse); do
         umount --lazy "$target" || true
     done
 }
