@@ -41,7 +41,7 @@ free_network() {
 # pods are found by the addresses that were given to them.
 remove_network() {
     local pod result
-    for pod in $(cat "$dir"/cni/addresses/pods/[0-9]* 2>/dev/null | grep --only-matching --extended-regexp '[0-9a-f]{64}' || true); do
+    for pod in $(grep --no-filename --only-matching --extended-regexp '^[0-9a-f]{64}' "$dir"/cni/addresses/pods/[0-9]* 2>/dev/null || true); do
         for result in /var/lib/cni/results/*"$pod"*; do
             [[ -e $result ]] || continue
             ip netns delete "$(grep --only-matching --max-count=1 'cni-[0-9a-f-]\{36\}' "$result" | head -n 1)" 2>/dev/null || true
