@@ -54,10 +54,8 @@ remove_network() {
 
 # Volumes and root file systems of pods, the deepest first.
 remove_mounts() {
-    local target
-    for target in $(awk -v dir="$dir/" -v run="$run/" 'index($2, dir) == 1 || index($2, run) == 1 { print $2 }' /proc/mounts | sort --reverse); do
-        umount --lazy "$target" || true
-    done
+    awk -v dir="$dir/" -v run="$run/" 'index($2, dir) == 1 || index($2, run) == 1 { print $2 }' /proc/mounts |
+        sort --reverse | while read -r target; do umount --lazy "$target" || true; done
 }
 
 write_configuration() {
@@ -154,10 +152,9 @@ TOML
 }
 
 # No QoS groups and no systemd driver: works the same on cgroups v1 and v2, with
-# and without systemd. The image collector would take the sandbox's image.
+# and without systemd. The image collector would take the sandbox's image. There
+# is no name service: the address given refuses, so that pods do not wait for it.
 write_kubelet() {
-    local resolver=/etc/resolv.conf
-    [[ ! -e /run/systemd/resolve/resolv.conf ]] || resolver=/run/systemd/resolve/resolv.conf
     cat >"$dir/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -178,7 +175,8 @@ evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 
 imageGCHighThresholdPercent: 100
 podLogsDir: $dir/pod-logs
 volumePluginDir: $dir/volume-plugins
-resolvConf: $resolver
+clusterDNS: [$node_address]
+clusterDomain: cluster.local
 registryPullQPS: 0
 serializeImagePulls: false
 nodeStatusUpdateFrequency: 5s
