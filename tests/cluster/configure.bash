@@ -8,6 +8,8 @@ make_network() {
     exec 7>/run/slipway-cluster/net.lock
     flock 7
     local net=${SLIPWAY_CLUSTER_NET:-$(free_network)}
+    [[ -z $(ip -4 route show root "$net.0/22") ]] ||
+        fail "Something on this machine uses $net.0/22 already: set SLIPWAY_CLUSTER_NET to a free network, or to none."
     local prefix=${net%.*} third=${net##*.}
     host_address=$net.1 node_address=$net.2
     services=$prefix.$((third + 1)).0/24 pods=$prefix.$((third + 2)).0/23
