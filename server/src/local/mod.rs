@@ -1,3 +1,4 @@
 //! The embedded default: private PostgreSQL, private registry, the apps' router.
 
 pub(crate) mod disk;
+pub(crate) mod router;
