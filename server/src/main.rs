@@ -5,6 +5,7 @@ mod config;
 mod db;
 mod docker;
 mod domain;
+mod doors;
 mod git;
 mod lifecycle;
 mod local;
