@@ -6,6 +6,7 @@ mod crypto;
 mod db;
 mod docker;
 mod domain;
+mod doors;
 mod git;
 mod lifecycle;
 mod local;

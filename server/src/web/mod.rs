@@ -1,1 +1,5 @@
 //! The HTTP door: API, git, health.
+
+pub(crate) mod auth;
+pub(crate) mod git;
+mod throttle;
