@@ -237,3 +237,142 @@ fn media_type(manifest: &Bytes) -> String {
         _ => OCI_MANIFEST.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::docker::Engine;
+    use crate::docker::images::LABEL;
+    use crate::docker::push::{PushError, PushRequest};
+    use crate::docker::testing;
+
+    fn registry(address: &str, login: Option<RegistryLogin>) -> Registry {
+        // A second call finds it installed already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Registry::new(address, address, login)
+    }
+
+    /// Imports a tiny image of ours with `content` in it.
+    async fn image(engine: &Engine, content: &str) -> String {
+        use crate::docker::testing::{Given, Tree};
+        let tree = Tree::new();
+        let snapshot = tree.with(&[("Dockerfile", Given::File("FROM scratch\nCOPY f /\n")), ("f", Given::File(content))]);
+        let (transcript, _text) = testing::recorder();
+        engine.build(testing::request(snapshot), &transcript).await.unwrap().id
+    }
+
+    #[tokio::test]
+    async fn a_pushed_image_is_found_by_its_digest_and_keeps_it_under_a_new_tag() {
+        let (Some(engine), Some(address)) = (testing::engine().await, testing::registry()) else { return };
+        let registry = registry(&address, None);
+        registry.ping().await.unwrap();
+        let name = format!("slipway-test/{}", uuid::Uuid::new_v4().simple());
+        let request = PushRequest {
+            image: image(&engine, &name).await,
+            repository: registry.push_repository(&name),
+            tag: "1a2b3c-1".into(),
+            login: None,
+            cancel: CancellationToken::new(),
+        };
+        assert_eq!(registry.digest_of(&name, "1a2b3c-1").await.unwrap(), None);
+
+        let (transcript, text) = testing::recorder();
+        let digest = engine.push(&request, &transcript).await.unwrap();
+        assert_eq!(engine.push(&request, &transcript).await.unwrap(), digest);
+        drop(transcript);
+        let text = text.await.unwrap();
+        assert!(text.contains(" pushed, ") && text.contains("1 layer already in the registry"), "{text}");
+
+        assert_eq!(registry.digest_of(&name, "1a2b3c-1").await.unwrap().as_deref(), Some(digest.as_str()));
+        assert!(registry.exists(&name, &digest).await.unwrap());
+        registry.tag(&name, &digest, "v1").await.unwrap();
+        assert_eq!(registry.digest_of(&name, "v1").await.unwrap().as_deref(), Some(digest.as_str()));
+
+        let nobody = format!("sha256:{}", "0".repeat(64));
+        assert!(!registry.exists(&name, &nobody).await.unwrap());
+        let error = registry.tag(&name, &nobody, "v2").await.unwrap_err();
+        assert!(matches!(error, RegistryError::NotThere(_)), "{error:?}");
+
+        engine.remove_image(&format!("{}:1a2b3c-1", request.repository)).await.unwrap();
+        engine.remove_image(&request.image).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_push_to_nowhere_says_so() {
+        let Some(engine) = testing::engine().await else { return };
+        let request = PushRequest {
+            image: image(&engine, "nowhere").await,
+            repository: "127.0.0.1:1/x".into(),
+            tag: "1".into(),
+            login: None,
+            cancel: CancellationToken::new(),
+        };
+        let (transcript, _text) = testing::recorder();
+        let error = engine.push(&request, &transcript).await.unwrap_err();
+        assert!(matches!(error, PushError::Unreachable { .. }) && error.is_temporary(), "{error:?}");
+        engine.remove_image("127.0.0.1:1/x:1").await.unwrap();
+        let missing = PushRequest { image: "slipway/nobody-has-this:1".into(), ..request };
+        let error = engine.push(&missing, &transcript).await.unwrap_err();
+        assert_eq!(error.to_string(), "the Docker engine has no image slipway/nobody-has-this:1");
+    }
+
+    #[tokio::test]
+    async fn refusals_silence_and_credentials() {
+        let error = registry("127.0.0.1:1", None).ping().await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+
+        let server = MockServer::start().await;
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(401).insert_header("WWW-Authenticate", "Basic realm=\"x\""))
+            .mount(&server)
+            .await;
+        let address = server.address().to_string();
+        let login = |host: &str| RegistryLogin {
+            host: host.to_owned(),
+            username: "deployer".into(),
+            password: "hunter2".to_owned().into(),
+        };
+        let error = registry(&address, Some(login(&address))).ping().await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unauthorized(_)), "{error:?}");
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+        let sent = server.received_requests().await.unwrap();
+        assert!(sent.iter().any(|request| request.headers.contains_key("authorization")));
+
+        // Credentials go to their own host only.
+        server.reset().await;
+        assert!(registry(&address, Some(login("elsewhere.example"))).login().is_none());
+    }
+
+    #[test]
+    fn loopback_is_known_in_every_spelling() {
+        for here in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for there in ["registry.example", "10.0.0.1:5000", "localhost.example:5000", "127.0.0.1.example"] {
+            assert!(!is_loopback(there), "{there}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_without_a_media_type_is_told_by_its_shape() {
+        let told = |json: &str| media_type(&Bytes::from(json.to_owned()));
+        assert_eq!(told(r#"{"mediaType":"x/y"}"#), "x/y");
+        assert_eq!(told(r#"{"manifests":[]}"#), OCI_INDEX);
+        assert_eq!(told(r#"{"config":{}}"#), OCI_MANIFEST);
+    }
+
+    #[tokio::test]
+    async fn only_images_of_ours_are_removed() {
+        let Some(engine) = testing::engine().await else { return };
+        let error = engine.remove_image("slipway/base:latest").await.unwrap_err();
+        assert!(error.to_string().contains(LABEL), "{error}");
+        engine.remove_image("slipway/nobody-has-this:1").await.unwrap();
+        // More than any disk holds: nothing may go, but the engine understands the question.
+        engine.prune_build_cache(1 << 50).await.unwrap();
+        engine.prune_images(24 * 365).await.unwrap();
+    }
+}

@@ -1,8 +1,14 @@
 //! The real parts that tests run against.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use super::build::{BuildRequest, Cache, Dockerfile};
+use super::images::LABEL;
 use crate::git::snapshot::{Entry, EntryKind, Snapshot};
 use crate::transcript::Transcript;
 
@@ -107,6 +113,28 @@ fn collect(repository: &git2::Repository, tree: git2::Oid, prefix: &str, entries
         if folder {
             collect(repository, item.id(), &format!("{path}/"), entries);
         }
+    }
+}
+
+/// How long a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A build of `Dockerfile` in the snapshot, labelled as ours.
+pub(crate) fn request(snapshot: Arc<Snapshot>) -> BuildRequest {
+    BuildRequest {
+        snapshot,
+        dockerfile: Dockerfile::File("Dockerfile".into()),
+        secrets: BTreeMap::new(),
+        build_args: BTreeMap::new(),
+        labels: BTreeMap::from([(LABEL.into(), "test".into())]),
+        tags: Vec::new(),
+        cache: Cache::Use,
+        target: None,
+        extra_ca: None,
+        deadline: PATIENCE,
+        idle_deadline: PATIENCE,
+        logins: Vec::new(),
+        cancel: CancellationToken::new(),
     }
 }
 

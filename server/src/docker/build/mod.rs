@@ -282,15 +282,15 @@ impl Watched<'_> {
 
     /// Shows where in the Dockerfile it went wrong, and sorts the error.
     async fn failure(&self, words: &str, progress: &Progress) -> BuildError {
-        let line = match progress.failed() {
+        let lines = match progress.failed() {
             Some(failed) => excerpt::of_step(&self.recipe.text, &failed.name),
             None => excerpt::named_in(words),
         };
-        if let Some(line) = line {
-            let lines = excerpt::around(&self.recipe.text, line);
-            self.say(format!("{}:{}\n{lines}", self.recipe.shown, line.0)).await;
+        if let Some(lines) = lines {
+            let excerpt = excerpt::around(&self.recipe.text, lines);
+            self.say(format!("{}:{}\n{excerpt}", self.recipe.shown, lines.first)).await;
         }
-        let place = Place(line.map(|line| (self.recipe.shown.clone(), line.0)));
+        let place = Place(lines.map(|lines| (self.recipe.shown.clone(), lines.first)));
         classify(words, progress.failed(), place)
     }
 }

@@ -29,6 +29,9 @@ const QUIET: [&str; 4] = [
     "[internal] load remote build context",
 ];
 
+/// Steps whose sub-tasks tell people nothing.
+const TERSE: [&str; 2] = ["[internal]", "exporting to "];
+
 /// Turns status messages into text, remembering which steps have been named.
 pub(super) struct Progress {
     steps: HashMap<String, Step>,
@@ -114,7 +117,7 @@ impl Progress {
             return;
         }
         step.reported.push(task.id.clone());
-        if step.name.starts_with("[internal]") {
+        if TERSE.iter().any(|name| step.name.starts_with(name)) {
             return;
         }
         let size = if task.total > 0 { format!(" {}", bytes(task.total)) } else { String::new() };

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::super::testing::Given::{Executable, File, Symlink};
-use super::super::testing::{self, Given, Tree};
+use super::super::testing::{self, Given, PATIENCE, Tree};
 use super::*;
 use crate::docker::images::LABEL;
 
 const BASE: &str = "FROM slipway/base:latest\n";
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An engine and a repository. Images built by it are removed by `clean_up`.
 struct Bench {
@@ -23,21 +22,7 @@ impl Bench {
     }
 
     fn request(&self, files: &[(&str, Given<'_>)]) -> BuildRequest {
-        BuildRequest {
-            snapshot: self.tree.with(files),
-            dockerfile: Dockerfile::File("Dockerfile".into()),
-            secrets: BTreeMap::new(),
-            build_args: BTreeMap::new(),
-            labels: BTreeMap::from([(LABEL.into(), "test".into())]),
-            tags: Vec::new(),
-            cache: Cache::Use,
-            target: None,
-            extra_ca: None,
-            deadline: PATIENCE,
-            idle_deadline: PATIENCE,
-            logins: Vec::new(),
-            cancel: CancellationToken::new(),
-        }
+        testing::request(self.tree.with(files))
     }
 
     async fn build(&self, request: BuildRequest) -> (Result<BuiltImage, BuildError>, String) {
@@ -210,8 +195,8 @@ async fn a_failing_step_shows_its_output_its_line_and_its_exit_code() {
     assert!(text.contains(" before\n"), "{text}");
     assert!(text.contains("exit code: 3"), "{text}");
     assert!(text.contains("Dockerfile:3\n"), "{text}");
-    assert!(text.contains(">    3 | RUN echo before"), "{text}");
-    assert!(!text.contains(" never\n"), "{text}");
+    assert!(text.contains(">    3 | RUN echo before && \\\n>    4 |     exit 3\n     5 | RUN"), "{text}");
+    assert!(!text.contains("] RUN echo never"), "{text}");
 }
 
 #[tokio::test]
@@ -240,11 +225,13 @@ async fn a_dockerfile_may_have_any_name_and_place_or_be_ours() {
     let Some(bench) = Bench::new().await else { return };
     let nonce = nonce();
     let dockerfile =
-        format!("{BASE}COPY one /one\nRUN cat /one && echo two\nFROM scratch AS last\nCOPY one /\n");
+        format!(
+        "FROM slipway/base:latest AS first\nCOPY one /one\nRUN cat /one\nFROM scratch AS last\nCOPY one /\n"
+    );
     let files = [("deploy/My.Containerfile", File(&dockerfile)), ("one", File(&nonce))];
     let request = BuildRequest {
         dockerfile: Dockerfile::File("deploy/My.Containerfile".into()),
-        target: Some("0".into()),
+        target: Some("first".into()),
         ..bench.request(&files)
     };
     let (built, text) = bench.build(request).await;
