@@ -138,6 +138,7 @@ fn a_folder_that_the_account_cannot_pass_is_named() {
     let closed = folder.path().join("closed");
     make_folder(&closed.join("data")).unwrap();
     let account = Account { name: "postgres".to_owned(), uid: 4_000_000, gid: 4_000_000 };
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(closed.join("data"), Permissions::from_mode(0o711)).unwrap();
     let error = check_reachable(&closed.join("data"), &account).unwrap_err().to_string();
     assert!(error.contains(&format!("cannot pass {}:", closed.display())), "{error}");
