@@ -2,3 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod router;
+pub(crate) mod postgres;
+pub(crate) mod registry;
+mod service;
+pub(crate) mod state;
