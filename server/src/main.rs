@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod crypto;
 mod db;
 mod docker;
 mod domain;

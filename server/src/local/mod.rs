@@ -1,1 +1,3 @@
 //! The embedded default: private PostgreSQL, private registry, the apps' router.
+
+pub(crate) mod disk;
