@@ -1,5 +1,6 @@
 //! `slipway`: one binary for the server, the apps' router and the command line.
 
+mod actions;
 mod commands;
 mod config;
 mod crypto;
