@@ -1,11 +1,13 @@
 //! `slipway`: one binary for the server, the apps' router and the command line.
 
+mod actions;
 mod commands;
 mod config;
 mod crypto;
 mod db;
 mod docker;
 mod domain;
+mod doors;
 mod git;
 mod lifecycle;
 mod local;

@@ -41,3 +41,8 @@ pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
     sqlx::migrate!("../migrations").run(pool).await
 }
+
+/// Returns when the database has answered.
+pub(crate) async fn answers(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(pool).await.map(drop)
+}

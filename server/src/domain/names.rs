@@ -149,6 +149,23 @@ fn is_dns_label(text: &str, longest: usize) -> bool {
         && bytes.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-')
 }
 
+const ADJECTIVES: [&str; 16] = [
+    "brisk", "bright", "calm", "clear", "deep", "early", "fair", "gentle", "keen", "lively", "quiet", "silver",
+    "steady", "swift", "warm", "wide",
+];
+const NOUNS: [&str; 16] = [
+    "anchor", "bay", "beacon", "channel", "current", "harbour", "island", "keel", "lagoon", "mast", "pier", "reef",
+    "sail", "shore", "tide", "wave",
+];
+
+impl AppName {
+    /// A name for an app that was given none: `quiet-harbour-4821`.
+    pub(crate) fn random() -> Self {
+        let pick = |words: &[&'static str; 16]| words[rand::random_range(0..16)];
+        Self(format!("{}-{}-{}", pick(&ADJECTIVES), pick(&NOUNS), rand::random_range(1000..10_000)))
+    }
+}
+
 impl TeamName {
     /// The team that is made with the first admin; new people and apps land there unless told otherwise.
     pub(crate) fn default_team() -> Self {
@@ -188,6 +205,14 @@ mod tests {
             assert!(good.parse::<AppName>().is_ok(), "{good:?} was refused");
         }
         assert!("a".repeat(31).parse::<AppName>().is_err());
+    }
+
+    #[test]
+    fn random_app_names_are_app_names() {
+        for _ in 0..100 {
+            let name = AppName::random();
+            assert!(name.as_str().parse::<AppName>().is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -12,11 +12,13 @@ pub(crate) mod log;
 pub(crate) mod mask;
 mod push;
 mod release;
+mod reuse;
 pub(crate) mod rollouts;
 mod sanitise;
 mod source;
 
 mod turn;
+pub(crate) mod upkeep;
 mod workload;
 
 use std::future::Future;

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::api::shapes::Refusal;
+use crate::actions::ActionError;
 use crate::domain::access::Denied;
 
 /// Why a request was not served.
@@ -74,6 +75,21 @@ impl From<sqlx::Error> for ApiError {
                 "the platform's database does not answer: nothing was changed; try again in a moment".to_owned(),
             ),
             other => Self::Internal(anyhow::Error::new(other).context("querying the database")),
+        }
+    }
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Invalid(text) => Self::InvalidParams(text),
+            ActionError::Conflict(text) => Self::Conflict(text),
+            ActionError::NotFound(text) => Self::NotFound(text),
+            ActionError::Unavailable(text) => Self::Unavailable(text),
+            ActionError::Database(error) => error.into(),
+            ActionError::Crypto(error) => {
+                Self::Internal(anyhow::Error::new(error).context("opening the app's config vars"))
+            }
         }
     }
 }
