@@ -122,7 +122,8 @@ async fn push_clone_and_fetch_work() {
         run(git(&tree).args(["commit", "-q", "--allow-empty", "-m", &format!("theirs {n}")])).await;
         run(git(&clone).args(["commit", "-q", "--allow-empty", "-m", &format!("ours {n}")])).await;
     }
-    run(git(&tree).args(["push", &open.url("blog"), "main"])).await;
+    let wants = ["main", "main~1:refs/heads/a", "main~2:refs/heads/b", "main~3:refs/heads/c"];
+    run(git(&tree).args(["push", &open.url("blog")]).args(wants)).await;
     let traced = run(git(&clone).env("GIT_TRACE_CURL", "1").args(["fetch"])).await;
     assert!(traced.contains("Content-Encoding: gzip"), "nothing was gzipped:\n{traced}");
     assert_eq!(run(git(&clone).args(["rev-parse", "origin/main"])).await, open.neighbours.head().await);
