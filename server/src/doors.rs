@@ -3,6 +3,9 @@
 //! Invariant: a door proves who somebody is and carries bytes; it decides nothing about apps. Whether a principal may
 //! touch an app is answered behind `Services`, by the one authorise function.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

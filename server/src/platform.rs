@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use bytes::Bytes;
 use sqlx::PgPool;
 use tracing::warn;
 
@@ -14,14 +15,15 @@ use crate::db::releases::{self, Code};
 use crate::docker::Engine;
 use crate::domain::blueprint::Blueprint;
 use crate::domain::ids::{AppId, ReleaseId};
-use crate::domain::names::ProcessType;
+use crate::domain::names::{AppName, ProcessType};
+use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
 use crate::pipeline::cancels::Cancels;
 use crate::pipeline::log::LogHub;
 use crate::pipeline::rollouts::Rollouts;
 use crate::queue::Queue;
-use crate::registry::Images;
-use crate::target::Target;
+use crate::registry::Registry;
+use crate::target::{RegistryLogin, Target};
 
 /// The parts, wired once in `app.rs`.
 #[derive(Clone)]
@@ -32,7 +34,9 @@ pub(crate) struct Platform {
     /// The folder of bare repositories, one per app, named by its id: a rename moves nothing.
     pub(crate) repositories: PathBuf,
     pub(crate) engine: Engine,
-    pub(crate) registry: Images,
+    pub(crate) registry: Registry,
+    /// What the pulling side needs for the registry.
+    pub(crate) pull_login: Option<RegistryLogin>,
     pub(crate) target: Arc<Target>,
     pub(crate) queue: Queue,
     pub(crate) logs: LogHub,
@@ -74,8 +78,41 @@ impl Platform {
     /// Where the app answers; `None` without a web process or where its address is not ours to know.
     pub(crate) fn url_of(&self, app: &App, code: &Code) -> Option<String> {
         let blueprint: Blueprint = serde_json::from_value(code.blueprint.clone()).ok()?;
-        let routed = matches!(*self.target, Target::Docker(_));
-        (routed && blueprint.processes.contains_key(&ProcessType::web())).then(|| self.settings.apps.url_of(app.name.as_str()))
+        let has_web = blueprint.processes.contains_key(&ProcessType::web());
+        (self.routes_apps() && has_web).then(|| self.settings.apps.url_of(app.name.as_str()))
+    }
+
+    /// Whether requests to apps come through a router of ours.
+    pub(crate) fn routes_apps(&self) -> bool {
+        matches!(*self.target, Target::Docker(_))
+    }
+
+    /// The app's repository in the registry.
+    pub(crate) fn image_repository(&self, app: &AppName) -> String {
+        match self.settings.registry.prefix.trim_matches('/') {
+            "" => app.to_string(),
+            prefix => format!("{prefix}/{app}"),
+        }
+    }
+
+    /// What a tree may hold to be built.
+    pub(crate) fn snapshot_limits(&self) -> SnapshotLimits {
+        let limits = &self.settings.limits;
+        SnapshotLimits {
+            files: limits.files,
+            bytes: limits.context_bytes,
+            depth: limits.depth,
+            path_bytes: limits.path_bytes,
+        }
+    }
+
+    /// The certificates that builds shall trust besides the usual ones.
+    pub(crate) async fn extra_ca(&self) -> anyhow::Result<Option<Bytes>> {
+        let Some(path) = &self.settings.build.extra_ca else { return Ok(None) };
+        let pem = tokio::fs::read(path).await.with_context(|| {
+            format!("the extra CA file {} (SLIPWAY_BUILD_CA) cannot be read", path.display())
+        })?;
+        Ok(Some(pem.into()))
     }
 
     /// A release has ended outside of its build: whoever follows the build learns it now.

@@ -30,7 +30,7 @@ pub(crate) struct Release {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Code {
     pub(crate) commit: String,
-    /// `repository:tag@sha256:…` without the registry's host: pushing and pulling sides have addresses of their own.
+    /// `repository:tag` without the registry's host: pushing and pulling sides have addresses of their own.
     pub(crate) image: String,
     pub(crate) digest: String,
     pub(crate) blueprint: Value,

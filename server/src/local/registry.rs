@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::service::{Predecessor, Running, Service, ServiceError, Writer};
-use super::state::{DataDir, StateError, is_free, make_folder};
+use super::state::{DataDir, PlatformId, StateError, is_free, make_folder};
 
 /// Ports that are tried on the first start, in this order.
 const PORTS: std::ops::RangeInclusive<u16> = 5000..=5099;
@@ -27,6 +27,13 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 const PULL_DEADLINE: Duration = Duration::from_secs(300);
 /// How long one question to the registry, or to a program about its version, may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Ports that are tried one after another as long as none has been kept.
+const CHOICES: u32 = 5;
+const NAME: &str = "registry";
+/// Tells whose registry answers.
+const HEADER: &str = "X-Slipway-Platform";
+/// Bytes of an answer that are looked at.
+const LONGEST_ANSWER: u64 = 4096;
 const IMAGE: &str = "registry:2";
 
 /// Why the private registry does not run.
@@ -58,17 +65,37 @@ pub(crate) struct PrivateRegistry {
 impl PrivateRegistry {
     /// Starts it and waits until it answers. `docker_host` is used only if the system has no registry.
     pub(crate) async fn start(data: &mut DataDir, docker_host: &str) -> Result<Self, RegistryError> {
-        let port = data.port("registry", PORTS)?;
+        // Another platform that starts at this moment may be quicker at a port that was free when it was chosen.
+        let mut choices = if data.has_port(NAME) { 1 } else { CHOICES };
+        loop {
+            choices -= 1;
+            let port = data.port(NAME, PORTS)?;
+            let outcome = Self::start_at(port, data, docker_host).await;
+            let conflict = match &outcome {
+                Err(RegistryError::PortTaken { .. }) => true,
+                Err(RegistryError::Service(ServiceError::Ended { .. })) => !is_free(port),
+                _ => false,
+            };
+            if choices == 0 || !conflict {
+                return outcome;
+            }
+            data.forget_port(NAME)?;
+        }
+    }
+
+    async fn start_at(port: u16, data: &DataDir, docker_host: &str) -> Result<Self, RegistryError> {
         let service = match find_binary().await {
             Some(program) => binary(program, data, port)?,
-            None if is_program("docker", "Docker").await => container(data, port, docker_host)?,
+            None if is_program("docker", "Docker").await => {
+                container(data, port, Engine { host: docker_host, image: IMAGE })?
+            }
             None => return Err(RegistryError::Missing),
         };
         service.clear_predecessor().await?;
         if !is_free(port) {
             return Err(RegistryError::PortTaken { port });
         }
-        let service = service.start(async || answers(port).await).await?;
+        let service = service.start(async || answers(port, data.platform()).await).await?;
         Ok(Self { port, service })
     }
 
@@ -106,13 +133,13 @@ fn binary(program: PathBuf, data: &DataDir, port: u16) -> Result<Service, Regist
     let folder = data.layout().registry();
     let config = folder.join("config.yml");
     make_folder(&folder.join("storage")).map_err(files(&folder))?;
-    fs::write(&config, configuration(&folder.join("storage"), port)).map_err(files(&config))?;
+    fs::write(&config, configuration(data, port)).map_err(files(&config))?;
     Ok(Service {
-        name: "registry",
+        name: NAME,
         program,
         args: vec!["serve".into(), config.clone().into()],
         account: None,
-        log: data.layout().log_of("registry"),
+        log: data.layout().log_of(NAME),
         predecessor: Predecessor::Process {
             pid_file: folder.join("pid"),
             writer: Writer::Slipway,
@@ -124,22 +151,40 @@ fn binary(program: PathBuf, data: &DataDir, port: u16) -> Result<Service, Regist
 }
 
 /// The registry's configuration; JSON, which is YAML too and quotes any path.
-fn configuration(storage: &Path, port: u16) -> String {
+fn configuration(data: &DataDir, port: u16) -> String {
     let secret = hex::encode(rand::random::<[u8; 32]>());
     let config = json!({
         "version": 0.1,
         "log": { "level": "warn", "accesslog": { "disabled": true } },
-        "storage": { "filesystem": { "rootdirectory": storage }, "delete": { "enabled": true } },
-        "http": { "addr": format!("{}:{port}", Ipv4Addr::LOCALHOST), "secret": secret },
+        "storage": {
+            "filesystem": { "rootdirectory": data.layout().registry().join("storage") },
+            "delete": { "enabled": true },
+        },
+        "http": {
+            "addr": format!("{}:{port}", Ipv4Addr::LOCALHOST),
+            "secret": secret,
+            "headers": headers(data.platform()),
+        },
     });
     format!("{config:#}\n")
 }
 
-fn container(data: &DataDir, port: u16, docker_host: &str) -> Result<Service, RegistryError> {
+/// What the registry adds to its answers; the first is its own usual one, which a list replaces.
+fn headers(platform: &PlatformId) -> serde_json::Value {
+    json!({ "X-Content-Type-Options": ["nosniff"], HEADER: [platform.as_str()] })
+}
+
+/// An engine and what it is to run.
+struct Engine<'a> {
+    host: &'a str,
+    image: &'a str,
+}
+
+fn container(data: &DataDir, port: u16, engine: Engine<'_>) -> Result<Service, RegistryError> {
     let storage = data.layout().registry().join("storage");
     make_folder(&storage).map_err(files(&storage))?;
     let name = format!("slipway-registry-{}", data.platform().as_str());
-    let host = ["--host".into(), docker_host.into()];
+    let host = ["--host".into(), engine.host.into()];
     let mut mount = OsString::from("type=bind,target=/var/lib/registry,source=");
     mount.push(&storage);
     let mut args: Vec<OsString> = host.to_vec();
@@ -148,34 +193,38 @@ fn container(data: &DataDir, port: u16, docker_host: &str) -> Result<Service, Re
     args.push("--label=slipway.service=registry".into());
     args.push(format!("--publish={}:{port}:5000", Ipv4Addr::LOCALHOST).into());
     args.extend(["--mount".into(), mount]);
+    args.push(format!("--env=REGISTRY_HTTP_HEADERS={}", headers(data.platform())).into());
     args.extend(
-        ["--env=REGISTRY_STORAGE_DELETE_ENABLED=true", "--env=REGISTRY_LOG_LEVEL=warn", IMAGE]
+        ["--env=REGISTRY_STORAGE_DELETE_ENABLED=true", "--env=REGISTRY_LOG_LEVEL=warn", engine.image]
             .map(OsString::from),
     );
     let mut remove = host.to_vec();
     remove.extend(["rm", "--force", "--volumes", &name].map(OsString::from));
     Ok(Service {
-        name: "registry",
+        name: NAME,
         program: "docker".into(),
         args,
         account: None,
-        log: data.layout().log_of("registry"),
+        log: data.layout().log_of(NAME),
         predecessor: Predecessor::Container { remove },
         stop: Signal::SIGTERM,
         ready_deadline: PULL_DEADLINE,
     })
 }
 
-/// Whether a registry answers at `/v2/`.
-async fn answers(port: u16) -> bool {
+/// Whether the registry of this platform answers at `/v2/`.
+async fn answers(port: u16, platform: &PlatformId) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         stream.write_all(b"GET /v2/ HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).await?;
-        io::Result::Ok(status.starts_with(b"HTTP/1.") && status.ends_with(b" 200"))
+        let mut answer = Vec::new();
+        stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+        io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    matches!(tokio::time::timeout(ANSWER_DEADLINE, ask).await, Ok(Ok(true)))
+    let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_DEADLINE, ask).await else { return false };
+    let ours = format!("{HEADER}: {}", platform.as_str());
+    let mut lines = answer.lines();
+    lines.next().is_some_and(|status| status.contains(" 200")) && lines.any(|line| line == ours)
 }
 
 fn files(path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
@@ -184,82 +233,4 @@ fn files(path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::state::Layout;
-    use super::*;
-
-    fn data(folder: &tempfile::TempDir) -> DataDir {
-        DataDir::open(Layout::new(folder.path().join("data"))).unwrap()
-    }
-
-    #[tokio::test]
-    async fn it_keeps_its_port_and_its_images_over_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut data = data(&folder);
-        let first = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-        let address = first.address();
-        assert!(answers(first.port).await);
-        first.stop().await;
-        let port = data.port("registry", PORTS).unwrap();
-        assert!(is_free(port), "it went on after its stop");
-        let second = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-        assert_eq!(second.address(), address);
-        second.stop().await;
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_server_left_is_ended_and_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut data = data(&folder);
-        let port = data.port("registry", PORTS).unwrap();
-        let orphan = binary("docker-registry".into(), &data, port).unwrap();
-        let mut orphan = std::process::Command::new(&orphan.program).args(&orphan.args).spawn().unwrap();
-        fs::write(data.layout().registry().join("pid"), orphan.id().to_string()).unwrap();
-        let reaper = tokio::task::spawn_blocking(move || orphan.wait().unwrap());
-        let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-        assert!(!reaper.await.unwrap().success());
-        registry.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_stranger_with_the_noted_pid_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut data = data(&folder);
-        let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        make_folder(&data.layout().registry()).unwrap();
-        fs::write(data.layout().registry().join("pid"), stranger.id().to_string()).unwrap();
-        let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-        assert!(stranger.try_wait().unwrap().is_none(), "the stranger was ended");
-        registry.stop().await;
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_stranger_on_the_port_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut data = data(&folder);
-        let port = data.port("registry", PORTS).unwrap();
-        let _stranger = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-        let error = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap_err().to_string();
-        assert!(error.contains(&format!("port {port} ")) && error.contains("SLIPWAY_REGISTRY"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn it_is_started_again_when_it_dies() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut data = data(&folder);
-        let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-        let pid = fs::read_to_string(data.layout().registry().join("pid")).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-        let back = async {
-            while fs::read_to_string(data.layout().registry().join("pid")).unwrap() == pid
-                || !answers(registry.port).await
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(READY_DEADLINE, back).await.expect("it did not come back");
-        registry.stop().await;
-    }
-}
+mod tests;

@@ -144,6 +144,17 @@ impl DataDir {
         &self.facts.platform
     }
 
+    /// Whether the port of a private service has been chosen on an earlier start.
+    pub(super) fn has_port(&self, service: &str) -> bool {
+        self.facts.ports.contains_key(service)
+    }
+
+    /// Takes a choice back that nothing depends on yet.
+    pub(super) fn forget_port(&mut self, service: &str) -> Result<(), StateError> {
+        self.facts.ports.remove(service);
+        save(&self.layout, &self.facts)
+    }
+
     /// The loopback port of a private service: the first free one when first asked, the same ever after.
     pub(crate) fn port(
         &mut self,

@@ -166,7 +166,9 @@ async fn succeed(
         transcript.detail(format!("{url} deployed")).await;
     }
     // The tag is for people; the digest is what runs.
-    if let Err(error) = platform.registry.tag_version(&code.image, release.version).await {
+    let repository = platform.image_repository(&app.name);
+    let version = format!("v{}", release.version);
+    if let Err(error) = platform.registry.tag(&repository, &code.digest, &version).await {
         warn!("Could not tag v{} in the registry: {error:#}", release.version);
     }
     Ok(Rolled::Live)

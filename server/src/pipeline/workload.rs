@@ -23,10 +23,10 @@ pub(crate) async fn of(platform: &Platform, app: &App, release: &Release) -> any
     Ok(Some(Workload {
         app: app.name.clone(),
         version: release.version,
-        image: platform.registry.pull_reference(&code.image),
+        image: pull_reference(platform, code),
         processes: processes(platform, app, code)?,
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
-        pull: platform.registry.pull_login(),
+        pull: platform.pull_login.clone(),
         adopted: app.adoption.clone(),
     }))
 }
@@ -52,6 +52,12 @@ pub(crate) async fn config_vars(
             Ok((value.name, clear))
         })
         .collect()
+}
+
+/// `registry/repository:tag@digest`, at the address from which the target pulls.
+fn pull_reference(platform: &Platform, code: &Code) -> String {
+    let (repository, tag) = code.image.rsplit_once(':').unwrap_or((&code.image, "latest"));
+    platform.registry.pull_reference(repository, tag, &code.digest)
 }
 
 fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<Process>> {

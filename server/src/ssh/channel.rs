@@ -23,11 +23,9 @@ use tokio_util::io::StreamReader;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::doors::{
-    Exchange, GitRequest, GitService, GitStreams, Output, Services, Terminal, VerbRequest,
-};
 use crate::domain::access::Principal;
 use crate::domain::names::AppName;
+use crate::doors::{Exchange, GitRequest, GitService, GitStreams, Output, Services, Terminal, VerbRequest};
 
 /// Output that waits between the work and the session, in bytes; then the work waits.
 const OUTPUT_BUFFER: usize = 64 * 1024;
@@ -50,6 +48,8 @@ pub(super) struct Line {
     pub(super) input: ChannelReadHalf,
     pub(super) handle: Handle,
     pub(super) closed: CancellationToken,
+    /// Cancelled by us when the work has ended: the connection is free for the next channel.
+    pub(super) finished: CancellationToken,
 }
 
 pub(super) struct Order {
@@ -71,6 +71,7 @@ pub(super) enum Task {
 /// Serves one channel. Ends when the work has ended, whether or not the client is still there.
 pub(super) async fn serve(mut line: Line, order: oneshot::Receiver<Order>, deadline: Duration) {
     let (id, handle, closed) = (line.id, line.handle.clone(), line.closed.clone());
+    let finished = line.finished.clone().drop_guard();
     let status = match wait_for_order(&mut line, order, deadline).await {
         None => None,
         Some(order) => match AssertUnwindSafe(carry_out(line, order)).catch_unwind().await {
@@ -81,6 +82,8 @@ pub(super) async fn serve(mut line: Line, order: oneshot::Receiver<Order>, deadl
             }
         },
     };
+    // Before the client can hear of the end and open the next.
+    drop(finished);
     let farewell = async {
         if let Some(status) = status {
             handle.exit_status_request(id, u32::from(status)).await?;
@@ -142,13 +145,17 @@ async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: Du
             return match services.open_repository(request).await {
                 Err(refused) => refuse(&mut errors, &refused.text).await,
                 Ok(work) => {
-                    let input = Box::new(StreamReader::new(chunks(line.input).map(Ok::<_, io::Error>).boxed()));
+                    let input =
+                        Box::new(StreamReader::new(chunks(line.input).map(Ok::<_, io::Error>).boxed()));
                     work(GitStreams { input, output: Box::new(output) }).await
                 }
             };
         }
         Task::Greeting => {
-            let text = format!("Hello {}, this is Slipway. There is no shell here, but there are verbs:\n\n", principal.name);
+            let text = format!(
+                "Hello {}, this is Slipway. There is no shell here, but there are verbs:\n\n",
+                principal.name
+            );
             // A client that has gone is noticed by the verb.
             drop(output.write_all(text.as_bytes()).await);
             vec!["help".to_owned()]
@@ -262,10 +269,15 @@ struct VerbInput {
 }
 
 impl AsyncRead for VerbInput {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.far).poll_read(cx, buf);
-        let ended = matches!(polled, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
+        let ended =
+            matches!(polled, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
         if ended && self.overflow.load(Ordering::Acquire) {
             let text = format!("standard input has more than {LARGEST_VERB_INPUT} bytes");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, text)));

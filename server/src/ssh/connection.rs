@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use russh::keys::ssh_key::{Algorithm, PublicKey};
 use russh::keys::HashAlg;
+use russh::keys::ssh_key::{Algorithm, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
@@ -18,8 +18,8 @@ use tracing::{Instrument, Span, error, info};
 use super::Door;
 use super::channel::{self, Line, Order, Task};
 use super::grammar::{self, Command};
-use crate::doors::{self, KeyProof, Lookup, Terminal};
 use crate::domain::access::Principal;
+use crate::doors::{self, KeyProof, Lookup, Terminal};
 
 /// The shortest RSA key that is let in, in bits.
 const SHORTEST_RSA: u32 = 2048;
@@ -37,9 +37,10 @@ pub(super) struct Client {
     open: Option<OpenChannel>,
 }
 
-/// A channel that is open; dropping it tells its task that the client has gone.
+/// A channel that was opened; dropping it tells its task that the client has gone.
 struct OpenChannel {
     id: ChannelId,
+    finished: CancellationToken,
     order: Option<oneshot::Sender<Order>>,
     protocol: Option<String>,
     terminal: Terminal,
@@ -101,7 +102,9 @@ impl Client {
         let mut lines = String::new();
         for key in &self.refused {
             let line = match key {
-                RefusedKey::Unknown(fingerprint) => format!("Slipway does not know your key {fingerprint}.\n"),
+                RefusedKey::Unknown(fingerprint) => {
+                    format!("Slipway does not know your key {fingerprint}.\n")
+                }
                 RefusedKey::Unsafe(fingerprint, weakness) => {
                     format!("Slipway does not take your key {fingerprint}: {weakness}.\n")
                 }
@@ -116,7 +119,8 @@ impl Client {
         if lines.is_empty() {
             lines.push_str("Slipway lets people in by their SSH keys, and your client has offered none.\n");
         }
-        lines + "To add a key: `slipway keys:add <file>.pub` with your API token, or ask an admin of the platform.\n"
+        lines
+            + "To add a key: `slipway keys:add <file>.pub` with your API token, or ask an admin of the platform.\n"
     }
 
     fn channel(&mut self, id: ChannelId) -> Option<&mut OpenChannel> {
@@ -157,7 +161,11 @@ impl Handler for Client {
     type Error = russh::Error;
 
     /// Spares people the touch or the passphrase for a key that nobody knows. Lets nobody in.
-    async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
         let owner = self.owner(offer.public_key, offer.algorithm, KeyProof::Offered).await;
         Ok(if owner.is_some() { Auth::Accept } else { Auth::reject() })
     }
@@ -194,18 +202,20 @@ impl Handler for Client {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if self.open.is_some() {
+        if self.open.as_ref().is_some_and(|open| !open.finished.is_cancelled()) {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         }
         let (order, ordered) = oneshot::channel();
-        let (id, closed) = (channel.id(), CancellationToken::new());
+        let (id, closed, finished) = (channel.id(), CancellationToken::new(), CancellationToken::new());
         let (input, _) = channel.split();
-        let line = Line { id, input, handle: session.handle(), closed: closed.clone() };
+        let line =
+            Line { id, input, handle: session.handle(), closed: closed.clone(), finished: finished.clone() };
         let deadline = self.door.settings.command_deadline;
         self.work.spawn(channel::serve(line, ordered, deadline).instrument(Span::current()));
         self.open = Some(OpenChannel {
             id,
+            finished,
             order: Some(order),
             protocol: None,
             terminal: Terminal::None,
@@ -222,7 +232,12 @@ impl Handler for Client {
         Ok(())
     }
 
-    async fn exec_request(&mut self, id: ChannelId, line: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        line: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         let task = match grammar::parse(line) {
             Ok(Command::Git { service, app }) => Task::Git { service, app },
             Ok(Command::Verb(argv)) if argv.is_empty() => Task::Greeting,
@@ -271,7 +286,12 @@ impl Handler for Client {
         session.channel_success(id)
     }
 
-    async fn subsystem_request(&mut self, id: ChannelId, _: &str, session: &mut Session) -> Result<(), Self::Error> {
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         session.channel_failure(id)
     }
 

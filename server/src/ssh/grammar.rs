@@ -3,8 +3,8 @@
 //! Invariant: no shell ever sees a command line. A line that begins like one of git's commands is never tried as a
 //! verb, and an argument of git's commands can be nothing but an app's name.
 
-use crate::doors::GitService;
 use crate::domain::names::{AppName, NameError};
+use crate::doors::GitService;
 
 /// The longest command line that is read, in bytes; config vars travel in it.
 const LONGEST_LINE: usize = 128 * 1024;
@@ -130,13 +130,10 @@ mod tests {
             Ok(Command::Verb(words)) => words,
             other => panic!("{line:?} became {other:?}"),
         };
-        assert_eq!(words("config:set -a blog 'A=b c' D=\"$HOME\""), [
-            "config:set",
-            "-a",
-            "blog",
-            "A=b c",
-            "D=$HOME"
-        ]);
+        assert_eq!(
+            words("config:set -a blog 'A=b c' D=\"$HOME\""),
+            ["config:set", "-a", "blog", "A=b c", "D=$HOME"]
+        );
         assert_eq!(words(""), Vec::<String>::new());
         assert_eq!(words("gitlab"), ["gitlab"]);
         assert_eq!(parse(b"config:set 'A=b"), Err(BadCommand::OpenQuote));

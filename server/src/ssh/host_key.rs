@@ -13,10 +13,14 @@ use russh::keys::{HashAlg, PrivateKey};
 pub(crate) enum HostKeyError {
     #[error("reading or writing the SSH host key {path}")]
     File { path: PathBuf, source: io::Error },
-    #[error("{path} is no ed25519 private key without a passphrase: restore it from a backup, or move it away \
-             to have a new one made (every client will then be asked to accept the new host key)")]
+    #[error(
+        "{path} is no ed25519 private key without a passphrase: restore it from a backup, or move it away \
+             to have a new one made (every client will then be asked to accept the new host key)"
+    )]
     Unusable { path: PathBuf },
-    #[error("{path} may be read by others (mode {mode:o}): `chmod 600 {path}`, and replace the key if others had access")]
+    #[error(
+        "{path} may be read by others (mode {mode:o}): `chmod 600 {path}`, and replace the key if others had access"
+    )]
     Exposed { path: PathBuf, mode: u32 },
 }
 
@@ -57,7 +61,9 @@ impl HostKey {
         if mode & 0o077 != 0 {
             return Err(HostKeyError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
         }
-        let key = PrivateKey::from_openssh(text).ok().filter(|key| matches!(key.key_data(), KeypairData::Ed25519(_)));
+        let key = PrivateKey::from_openssh(text)
+            .ok()
+            .filter(|key| matches!(key.key_data(), KeypairData::Ed25519(_)));
         key.map(|key| Self { key }).ok_or_else(|| HostKeyError::Unusable { path: path.to_owned() })
     }
 

@@ -168,11 +168,14 @@ impl Door {
             None => tokio::select! {
                 ended = &mut session => ended,
                 () = quiet(&stop, &work) => {
-                    let reason = "Slipway is stopping".to_owned();
-                    // Fails only when the connection has ended by itself.
-                    drop(handle.disconnect(russh::Disconnect::ByApplication, reason, String::new()).await);
-                    drop(timeout(FAREWELL_DEADLINE, &mut session).await);
-                    switch.shutdown(Shutdown::Both)?;
+                    // A client that has had its answer leaves by itself, and takes a farewell for a failure.
+                    if timeout(FAREWELL_DEADLINE, &mut session).await.is_err() {
+                        let reason = "Slipway is stopping".to_owned();
+                        // Fails only when the connection has ended by itself.
+                        drop(handle.disconnect(russh::Disconnect::ByApplication, reason, String::new()).await);
+                        drop(timeout(FAREWELL_DEADLINE, &mut session).await);
+                        switch.shutdown(Shutdown::Both)?;
+                    }
                     Ok(())
                 }
                 () = stop.hard.cancelled() => {
@@ -233,9 +236,5 @@ fn preferred() -> Preferred {
     let keys = std::iter::once(Algorithm::Ed25519)
         .chain(ecdsa.into_iter().map(|curve| Algorithm::Ecdsa { curve }))
         .chain(rsa.into_iter().map(|hash| Algorithm::Rsa { hash: Some(hash) }));
-    Preferred {
-        key: keys.collect(),
-        compression: Cow::Borrowed(&[compression::NONE]),
-        ..Preferred::DEFAULT
-    }
+    Preferred { key: keys.collect(), compression: Cow::Borrowed(&[compression::NONE]), ..Preferred::DEFAULT }
 }

@@ -9,9 +9,75 @@ pub(crate) mod kubernetes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
+use crate::transcript::Transcript;
+
+/// The target of this platform.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Docker(docker::DockerTarget),
+    Kubernetes(kubernetes::KubernetesTarget),
+}
+
+impl Target {
+    /// Moves an app to `next`; after a failure `previous` runs again. See the targets' own words.
+    pub(crate) async fn roll_out(
+        &self,
+        next: &Workload,
+        previous: Option<&Workload>,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
+        match self {
+            Self::Docker(target) => target.roll_out(next, previous, transcript, interrupt).await,
+            Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).await,
+        }
+    }
+
+    /// Makes what runs what `desired` says, after a restart of whatever restarted.
+    pub(crate) async fn reconcile(&self, desired: &[Workload]) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.reconcile(desired).await?),
+            Self::Kubernetes(target) => Ok(target.reconcile(desired).await?),
+        }
+    }
+
+    /// The app's processes.
+    pub(crate) async fn processes(&self, app: &AppName) -> anyhow::Result<Vec<ProcessStatus>> {
+        match self {
+            Self::Docker(target) => Ok(target.processes(app).await?),
+            Self::Kubernetes(target) => Ok(target.processes(app).await?),
+        }
+    }
+
+    /// What the app's processes write.
+    pub(crate) async fn logs(&self, app: &AppName, query: LogQuery) -> anyhow::Result<BoxStream<'static, LogLine>> {
+        match self {
+            Self::Docker(target) => Ok(target.logs(app, query).await?),
+            Self::Kubernetes(target) => Ok(target.logs(app, query).await?),
+        }
+    }
+
+    /// Ends everything of an app that is no more.
+    pub(crate) async fn remove(&self, app: &AppName) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.remove(app).await?),
+            Self::Kubernetes(target) => Ok(target.remove(app).await?),
+        }
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn health(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.health().await?),
+            Self::Kubernetes(target) => target.health().await.map(drop).map_err(Into::into),
+        }
+    }
+}
 
 /// One release as a target sees it.
 #[derive(Debug, Clone)]

@@ -17,8 +17,8 @@ use secrecy::SecretString;
 use tracing::info;
 
 use super::throttle::Throttle;
-use crate::doors::{Lookup, Services};
 use crate::domain::access::Principal;
+use crate::doors::{Lookup, Services};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -104,8 +104,13 @@ impl Gate {
     pub(crate) fn origin(&self, peer: Peer, headers: &HeaderMap) -> Result<IpAddr, NotAdmitted> {
         let address = peer.address.ip().to_canonical();
         if self.trusts(address) && headers.contains_key(FORWARDED_PROTO) {
-            let https = last_word(headers, FORWARDED_PROTO).is_some_and(|word| word.eq_ignore_ascii_case("https"));
-            return if https { Ok(self.client_of_proxy(address, headers)) } else { Err(NotAdmitted::PlainHttp) };
+            let https =
+                last_word(headers, FORWARDED_PROTO).is_some_and(|word| word.eq_ignore_ascii_case("https"));
+            return if https {
+                Ok(self.client_of_proxy(address, headers))
+            } else {
+                Err(NotAdmitted::PlainHttp)
+            };
         }
         match peer.transport {
             Transport::Tls => Ok(address),
@@ -148,7 +153,10 @@ impl NotAdmitted {
     pub(crate) fn decorate(&self, headers: &mut HeaderMap) {
         match self {
             Self::NoToken | Self::BadToken => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Slipway\", charset=\"UTF-8\""));
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"Slipway\", charset=\"UTF-8\""),
+                );
             }
             Self::TooMany(wait) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));

@@ -39,6 +39,8 @@ use crate::transcript::Transcript;
 use cluster::Cluster;
 pub(crate) use cluster::ConnectError;
 pub(crate) use health::Health;
+pub(crate) use logs::LogSource;
+pub(crate) use reconcile::Reconciled;
 pub(crate) use watch::Patience;
 
 /// How the cluster is reached and what of it is ours.

@@ -25,10 +25,8 @@ use tokio_util::task::TaskTracker;
 use self::reply::{kind, refusal};
 use self::upload::Upload;
 use super::auth::{Gate, Peer};
-use crate::doors::{
-    self, Exchange, GitRequest, GitService, GitStreams, GitWork, RefusedReason, Services,
-};
 use crate::domain::names::AppName;
+use crate::doors::{self, Exchange, GitRequest, GitService, GitStreams, GitWork, RefusedReason, Services};
 
 /// What git sends to find out whether its credentials are good before it sends a pack in chunks: a flush packet.
 const PROBE: &[u8] = b"0000";
@@ -185,9 +183,10 @@ impl GitDoor {
         match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
             None | Some(b"identity") => Ok(Upload::plain(body, idle)),
             Some(b"gzip" | b"x-gzip") => Ok(Upload::gzip(body, idle)),
-            Some(_) => {
-                Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only gzip is understood as content encoding"))
-            }
+            Some(_) => Err(refusal(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "only gzip is understood as content encoding",
+            )),
         }
     }
 }
