@@ -1,11 +1,17 @@
 # What the demos share: a platform of their own, a repository to push, and words
 # for people. The caller sets `root` and `state`, the folder of its platform.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034,SC2163
+
+# Nothing here is reached through a proxy.
+export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost,.localhost,198.18.0.0/15
+export no_proxy=$NO_PROXY
 
 # Longest wait for the server to be ready, and to end; requests in hand may take
 # half a minute of the latter.
 ready_seconds=240
 stop_seconds=90
+# Longest that requests run beside a push, the push included.
+load_seconds=300
 # Longest answer of the API; a rollback waits for its rollout.
 api_seconds=120
 app=hello
@@ -209,10 +215,44 @@ show_stages() {
     for number in "$@"; do api GET "/apps/$app/builds/$number" && echo; done | python3 "$root/deploy/demo/stages.py"
 }
 
+# Runs a push from the version `old` to `text` while 50 requests a second go to
+# `app_url`; goes on when both have given 200 answers, and none was lost.
+switch_under_load() {
+    local ready=$state/load.ready report=$state/load.txt loader
+    say "The line is now: $text"
+    rm -f "$ready"
+    python3 "$root/deploy/demo/load.py" --url "$app_url" --old "$old" --new "$text" \
+        --rate 50 --answers 200 --seconds "$load_seconds" --ready "$ready" >"$report" 2>&1 &
+    loader=$!
+    until [[ -e $ready ]]; do
+        kill -0 "$loader" 2>/dev/null || { cat "$report" >&2 && fail "The requests ended before the push; what came back is above."; }
+        sleep 0.1
+    done
+    shown "git push $url/$app.git main" "$@" || { kill "$loader" && fail "The push failed; the reason is above."; }
+    wait "$loader" || { cat "$report" >&2 && fail "Not every request was answered during the switch; the counts are above."; }
+    sed 's/^/    /' "$report"
+}
+
+# An address answers with this text, as a person would ask it.
+expect() {
+    local answer
+    answer=$(shown "curl $1" curl --silent --show-error --max-time 30 "$1") || fail "$1 does not answer."
+    echo "$answer"
+    [[ ${answer##*$'\n'} = "$2" ]] || fail "$1 answers something else than: $2"
+}
+
 newest_build() { api GET "/apps/$app/builds" | json 'max(build["number"] for build in d)'; }
 current_release() { api GET "/apps/$app/releases" | json '[r["version"] for r in d if r["current"]][0]'; }
 
-# For scripts: shell lines, each value quoted.
+# What scripts are told.
+describe_platform() {
+    SLIPWAY_URL=$url SLIPWAY_TOKEN=$token SLIPWAY_SSH_KEY=$state/id_ed25519
+    SLIPWAY_SSH=$(api GET /platform | json '"ssh://{ssh_user}@{ssh_host}:{ssh_port}".format(**d)')
+    SLIPWAY_SSH_KNOWN_HOSTS=$(sed -n 's/^ *UserKnownHostsFile "\(.*\)"$/\1/p' "$state/ssh_config")
+    SLIPWAY_APP_URL=$(api GET /platform | json '(d["app_url"] or "").rstrip("/")')
+}
+
+# For scripts: shell lines, each value quoted. Arguments: further variables.
 write_env() {
     local name
     (
