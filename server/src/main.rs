@@ -1,6 +1,9 @@
 //! `slipway`: one binary for the server, the apps' router and the command line.
 
 mod actions;
+mod accept;
+mod actions;
+mod app;
 mod commands;
 mod config;
 mod crypto;
@@ -12,6 +15,7 @@ mod git;
 mod lifecycle;
 mod local;
 mod pipeline;
+mod platform;
 mod queue;
 mod registry;
 mod ssh;
