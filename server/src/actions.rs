@@ -39,6 +39,8 @@ pub(crate) enum ActionError {
     Unavailable(String),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    #[error("internal error")]
+    Internal(#[source] anyhow::Error),
     #[error(transparent)]
     Crypto(#[from] CryptoError),
 }

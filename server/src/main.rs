@@ -24,4 +24,19 @@ mod telemetry;
 mod transcript;
 mod web;
 
-fn main() {}
+use std::process::ExitCode;
+
+use commands::cli::{self, Command};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Fails only if a provider is installed already, and this is the first thing that runs.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let cli = match cli::parse(std::env::args_os()).await {
+        Ok(cli) => cli,
+        Err(status) => return status.into(),
+    };
+    match cli.command {
+        Command::Verb(verb) => cli::verb(cli.remote, cli.options, verb).await.into(),
+    }
+}

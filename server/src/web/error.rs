@@ -87,6 +87,7 @@ impl From<ActionError> for ApiError {
             ActionError::NotFound(text) => Self::NotFound(text),
             ActionError::Unavailable(text) => Self::Unavailable(text),
             ActionError::Database(error) => error.into(),
+            ActionError::Internal(error) => Self::Internal(error),
             ActionError::Crypto(error) => {
                 Self::Internal(anyhow::Error::new(error).context("opening the app's config vars"))
             }
