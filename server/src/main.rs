@@ -1,6 +1,5 @@
 //! `slipway`: one binary for the server, the apps' router and the command line.
 
-mod actions;
 mod accept;
 mod actions;
 mod app;
@@ -37,6 +36,20 @@ async fn main() -> ExitCode {
         Err(status) => return status.into(),
     };
     match cli.command {
+        Command::Serve(args) => report(app::serve(*args).await.map(|ended| ended.exit_code())),
+        Command::Router(settings) => report(local::router::run(*settings).await.map(|()| ExitCode::SUCCESS)),
+        Command::Settings => {
+            print!("{}", config::settings_page());
+            ExitCode::SUCCESS
+        }
         Command::Verb(verb) => cli::verb(cli.remote, cli.options, verb).await.into(),
     }
+}
+
+/// What could not start, or ended badly, is said in one line.
+fn report<E: Into<anyhow::Error>>(outcome: Result<ExitCode, E>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("slipway: {:#}", error.into());
+        ExitCode::FAILURE
+    })
 }

@@ -9,6 +9,8 @@ use super::grammar::{Options, Verb};
 use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
 use super::terminal::{Colours, Terminal};
+use crate::config::ServeArgs;
+use crate::local::router;
 
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, about = "Slipway: `git push` deploys", arg_required_else_help = true)]
@@ -24,6 +26,13 @@ pub(crate) struct Cli {
 /// What `slipway` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the server
+    Serve(Box<ServeArgs>),
+    /// Route requests to apps; the server starts this by itself
+    #[command(hide = true)]
+    Router(Box<router::Settings>),
+    /// Print every setting of the server, as docs/SETTINGS.md has it
+    Settings,
     #[command(flatten)]
     Verb(Verb),
 }
