@@ -16,7 +16,7 @@ use crate::db::apps::{self, App};
 use crate::doors::{Exchange, GitRequest, GitService, GitStreams, GitWork, Refused, RefusedReason};
 use crate::domain::access::{self, Action};
 use crate::git::Repository;
-use crate::git::upload::{self, Mode};
+use crate::git::upload::{self, Mode, UploadLimits};
 use crate::platform::Platform;
 
 /// Authorises a push or a fetch; the work then speaks git's protocol.
@@ -47,7 +47,7 @@ async fn authorised(platform: &Platform, request: &GitRequest) -> Result<App, Re
             Some(app) => apps::role_of(&mut conn, app.id, request.principal.user).await?,
             None => None,
         };
-        sqlx::Result::Ok((app, role))
+        Ok::<_, sqlx::Error>((app, role))
     };
     let (app, role) = look.await.map_err(|error| {
         warn!("Could not look up the app: {error}");
@@ -82,9 +82,10 @@ async fn upload_pack(repository: &Repository, request: &GitRequest, streams: Git
     let mode = match request.exchange {
         Exchange::Whole => Mode::Stateful,
         Exchange::Advertise => Mode::Advertise,
-        Exchange::Rpc => Mode::StatelessRpc,
+        Exchange::Rpc => Mode::Round,
     };
-    match upload::serve(repository, streams.input, streams.output, request.protocol.as_deref(), mode).await {
+    let how = (mode, UploadLimits::default());
+    match upload::serve(repository, streams.input, streams.output, request.protocol.as_deref(), how).await {
         Ok(()) => 0,
         Err(error) => {
             info!("The fetch ended early: {error}");

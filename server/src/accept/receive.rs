@@ -71,11 +71,11 @@ pub(super) async fn serve(push: &Push, exchange: Exchange, streams: GitStreams) 
 
 async fn refuse_pack(reply: Reply<Output>, request: &Request, error: PackError) -> anyhow::Result<()> {
     let sentence = match error {
-        PackError::Gone(gone) => return Err(gone.into()),
         PackError::Vanished => return Err(PackError::Vanished.into()),
-        PackError::Storage(error) => {
-            warn!("The pack could not be stored: {error}");
-            "the platform could not store the pack: nothing was accepted; its log has the cause".to_owned()
+        PackError::Storage(_) | PackError::Command(_) => {
+            let said = format!("{error}: nothing was accepted; the platform's log has the cause");
+            warn!("The pack was not taken: {:#}", anyhow::Error::new(error));
+            said
         }
         said => said.to_string(),
     };
@@ -88,7 +88,6 @@ impl Push {
     fn limits(&self) -> ReceiveLimits {
         ReceiveLimits {
             max_pack_bytes: self.platform.settings.limits.pack_bytes,
-            max_pack_setting: "SLIPWAY_MAX_PACK",
             ..ReceiveLimits::default()
         }
     }

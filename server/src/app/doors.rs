@@ -46,7 +46,7 @@ pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsP
         ssh_host: ssh_host.clone(),
         ssh_port,
         ssh_user: "git".to_owned(),
-        ssh_host_keys: vec![parts.host_key.public_line()],
+        ssh_host_keys: vec![parts.host_key.authorized_line()],
     });
     let work = TaskTracker::new();
     let lookups = platform.clone();

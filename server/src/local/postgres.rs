@@ -36,11 +36,13 @@ const SOCKET_FILE: &str = "/.s.PGSQL.5432";
 const PORT: u16 = 5432;
 const USER: &str = "slipway";
 
+/// Connections beyond the server's pool: psql, backups, PostgreSQL's own reserve.
+const SPARE_CONNECTIONS: u32 = 14;
+
 /// Small: a hosting machine's memory belongs to the apps.
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "max_connections=60",
     "shared_buffers=32MB",
     "maintenance_work_mem=32MB",
     "max_wal_size=256MB",
@@ -100,13 +102,14 @@ struct Place {
 
 impl PrivatePostgres {
     /// Makes the cluster on the first start, ends what a killed server left, and waits until connections are accepted.
-    pub(crate) async fn start(data: &DataDir) -> Result<Self, PostgresError> {
+    /// `connections` is how many the server's pool will open.
+    pub(crate) async fn start(data: &DataDir, connections: u32) -> Result<Self, PostgresError> {
         let place = Place::prepare(data.layout())?;
         let binaries = Binaries::find(&place.cluster).await?;
         if !place.cluster.join("PG_VERSION").exists() {
             place.make_cluster(&binaries).await?;
         }
-        let service = place.service(&binaries, data.layout());
+        let service = place.service(&binaries, data.layout(), connections);
         service.clear_predecessor().await?;
         place.empty_socket_folder()?;
         let options = connect_options(data.layout());
@@ -190,9 +193,10 @@ impl Place {
         fs::rename(&fresh, &self.cluster).map_err(files("renamed"))
     }
 
-    fn service(&self, binaries: &Binaries, layout: &Layout) -> Service {
+    fn service(&self, binaries: &Binaries, layout: &Layout, connections: u32) -> Service {
         let mut args = vec!["-D".into(), self.cluster.clone().into()];
         args.extend(["-k".into(), self.socket.clone().into(), "-p".into(), PORT.to_string().into()]);
+        args.extend(["-c".into(), format!("max_connections={}", connections + SPARE_CONNECTIONS).into()]);
         args.extend(SETTINGS.iter().flat_map(|setting| ["-c".into(), (*setting).into()]));
         Service {
             name: "PostgreSQL",

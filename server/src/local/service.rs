@@ -313,3 +313,76 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
         outcome => outcome,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Waits for what gives no event of its own.
+    pub(in crate::local) async fn eventually(mut happened: impl AsyncFnMut() -> bool) {
+        let mut looks = tokio::time::interval(POLL);
+        let wait = async {
+            while !happened().await {
+                looks.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it did not happen");
+    }
+
+    fn shell(folder: &Path, script: &str) -> Service {
+        Service {
+            name: "thing",
+            program: "sh".into(),
+            args: vec!["-c".into(), script.into()],
+            account: None,
+            log: folder.join("thing.log"),
+            predecessor: Predecessor::Process {
+                pid_file: folder.join("pid"),
+                writer: Writer::Slipway,
+                marks: vec![script.to_owned()],
+            },
+            stop: Signal::SIGTERM,
+            ready_deadline: Duration::from_millis(50),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_at_once_is_quoted_with_the_end_of_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = shell(folder.path(), "echo no such option >&2; exit 3");
+        let error =
+            Service { ready_deadline: STOP_DEADLINE, ..service }.start(async || false).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("thing ended at once (exit status: 3)"), "{text}");
+        assert!(text.ends_with("no such option"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_that_never_answers_is_ended_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error =
+            shell(folder.path(), "exec sleep 600").start(async || false).await.unwrap_err().to_string();
+        assert!(error.contains("did not answer within 50ms"), "{error}");
+        let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
+        assert!(!Path::new("/proc").join(pid).exists(), "it goes on");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = Service { program: "/nowhere/thing".into(), ..shell(folder.path(), "") };
+        let error = service.start(async || true).await.unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/thing could not be started"), "{error}");
+    }
+
+    #[test]
+    fn a_long_log_is_put_aside_and_only_its_end_is_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("thing.log");
+        fs::write(&log, "line\n".repeat(2 << 20)).unwrap();
+        assert!(tail(&log).len() < 2000);
+        open_log(&log).unwrap();
+        assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+        assert!(fs::metadata(log.with_extension("log.old")).unwrap().len() > LOG_BYTES);
+    }
+}

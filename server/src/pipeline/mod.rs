@@ -6,7 +6,7 @@
 mod build;
 pub(crate) mod cancels;
 mod deploy;
-mod detect;
+pub(crate) mod detect;
 pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod mask;

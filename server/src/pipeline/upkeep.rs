@@ -22,6 +22,9 @@ const KEPT_PINS: usize = 50;
 /// How long ended jobs can still be looked at.
 const KEPT_JOBS: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Longer than any push may take: what is older was left by a server that was killed.
+const OLD_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
+
 /// Runs until the shutdown.
 pub(crate) async fn keep_up(platform: Platform, soft: CancellationToken) {
     for round in 0u32.. {
@@ -122,6 +125,7 @@ async fn tidy_repository(platform: &Platform, app: &App) -> anyhow::Result<()> {
     for (_, name, oid) in pins.iter().skip(KEPT_PINS) {
         repository.delete_ref(name, *oid).await?;
     }
-    repository.tidy().await?;
+    repository.sweep(OLD_QUARANTINE).await?;
+    repository.repack().await?;
     Ok(())
 }

@@ -47,10 +47,14 @@ impl HostKey {
     /// A line for a client's known_hosts file.
     pub(crate) fn known_hosts_line(&self, host: &str, port: u16) -> String {
         let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+        format!("{host} {}", self.authorized_line())
+    }
+
+    /// `ssh-ed25519 AAAA…`: the public half without a comment.
+    pub(crate) fn authorized_line(&self) -> String {
         let public = self.key.public_key().to_openssh().expect("invariant: an ed25519 key has a text form");
-        let mut words = public.split_whitespace();
-        let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        format!("{host} {kind} {key}")
+        let words: Vec<&str> = public.split_whitespace().take(2).collect();
+        words.join(" ")
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, HostKeyError> {

@@ -17,24 +17,12 @@ use secrecy::SecretString;
 use tracing::info;
 
 use super::throttle::Throttle;
+use super::tls::{Peer, Transport};
 use crate::domain::access::Principal;
 use crate::doors::{Lookup, Services};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
-
-/// The other end of the connection that a request came on; whoever accepts connections adds it to every request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    pub(crate) transport: Transport,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Plain,
-    Tls,
-}
 
 /// Somebody whose token was good.
 #[derive(Debug, Clone)]

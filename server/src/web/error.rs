@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::api::shapes::Refusal;
+use super::auth::NotAdmitted;
 use crate::actions::ActionError;
 use crate::domain::access::Denied;
 
@@ -18,7 +19,10 @@ use crate::domain::access::Denied;
 pub(crate) enum ApiError {
     /// No credentials, or none that we know.
     #[error("{0}")]
-    Unauthorized(&'static str),
+    Unauthorized(String),
+    /// The transport, too many bad tokens, a database that is away: the gate's own words.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     #[error(transparent)]
     Denied(#[from] Denied),
     /// The thing asked for is not there; the text names it and the verb that lists its kind.
@@ -54,6 +58,7 @@ impl ApiError {
 
     fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::NotAdmitted(refused) => (refused.status(), gate_id(refused)),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Denied(Denied::Unknown) | Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => (StatusCode::FORBIDDEN, "forbidden"),
@@ -65,6 +70,15 @@ impl ApiError {
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
         }
+    }
+}
+
+fn gate_id(refused: &NotAdmitted) -> &'static str {
+    match refused {
+        NotAdmitted::NoToken | NotAdmitted::BadToken => "unauthorized",
+        NotAdmitted::TooMany(_) => "rate_limit",
+        NotAdmitted::Unavailable => "unavailable",
+        NotAdmitted::PlainHttp | NotAdmitted::StrangeProxy => "forbidden",
     }
 }
 
@@ -87,6 +101,7 @@ impl From<ActionError> for ApiError {
             ActionError::NotFound(text) => Self::NotFound(text),
             ActionError::Unavailable(text) => Self::Unavailable(text),
             ActionError::Database(error) => error.into(),
+            ActionError::Internal(error) => Self::Internal(error),
             ActionError::Crypto(error) => {
                 Self::Internal(anyhow::Error::new(error).context("opening the app's config vars"))
             }

@@ -1,21 +1,19 @@
-//! The HTTP door: API, git, health.
+//! The HTTP door: the API, git, and what every request passes on its way in.
 
+mod admission;
+pub(crate) mod api;
 pub(crate) mod auth;
-pub(crate) mod git;
-mod throttle;
+mod body;
 pub(crate) mod caps;
 pub(crate) mod certificate;
-pub(crate) mod tls;
-//! The HTTP door: the API, and what every request passes on its way in.
-
-pub(crate) mod api;
-mod admission;
-mod body;
 mod error;
 mod etag;
+pub(crate) mod git;
 mod range;
 mod request;
 pub(crate) mod router;
+mod throttle;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 
@@ -24,8 +22,10 @@ use sqlx::PgPool;
 
 pub(crate) use admission::InProcess;
 
-use crate::actions::Platform;
+use crate::platform::Platform;
+use crate::telemetry::MetricsPage;
 use api::shapes::Doors;
+use auth::Gate;
 
 /// What handlers may ask for; each takes the narrowest part.
 #[derive(Clone)]
@@ -33,7 +33,9 @@ pub(crate) struct Web {
     pub(crate) platform: Platform,
     pub(crate) doors: Arc<Doors>,
     /// Renders the metrics; `None` where no recorder is installed.
-    pub(crate) metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    pub(crate) metrics: Option<MetricsPage>,
+    /// Finds out who asks.
+    pub(crate) gate: Gate,
 }
 
 impl FromRef<Web> for Platform {

@@ -40,7 +40,8 @@ impl Binaries {
 }
 
 fn choose(found: Vec<Binaries>, made_by: Option<String>, cluster: &Path) -> Result<Binaries, PostgresError> {
-    let newest = found.iter().max_by_key(|one| number(&one.version)).ok_or(PostgresError::Missing)?;
+    // Of equals the last is taken: folders by name come before the PATH, which may be another one tomorrow.
+    let newest = found.iter().rev().max_by_key(|one| number(&one.version)).ok_or(PostgresError::Missing)?;
     let Some(made_by) = made_by else { return Ok(newest.clone()) };
     found.iter().find(|one| one.version == made_by).cloned().ok_or_else(|| PostgresError::OtherVersion {
         folder: cluster.to_owned(),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::unistd::Pid;
 use sqlx::Row;
 
+use super::super::service::tests::eventually;
 use super::*;
 
 /// A folder that the user `postgres` can pass, as PostgreSQL runs as that user when the tests run as root.
@@ -28,25 +29,12 @@ fn postmaster(data: &DataDir) -> Option<Pid> {
     Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
 }
 
-/// Asks until PostgreSQL answers: after a crash it needs a moment to come back.
-async fn eventually(options: &PgConnectOptions, query: &'static str) -> i32 {
-    let asked = async {
-        loop {
-            match number(options, query).await {
-                Ok(number) => return number,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    };
-    tokio::time::timeout(READY_DEADLINE, asked).await.expect("PostgreSQL did not come back")
-}
-
 #[tokio::test]
 async fn data_survives_a_stop_a_crash_and_an_orphan() {
     let folder = folder();
     let data = open(folder.path());
 
-    let first = PrivatePostgres::start(&data).await.unwrap();
+    let first = PrivatePostgres::start(&data, 16).await.unwrap();
     let options = first.options();
     sqlx::raw_sql("CREATE TABLE t (n int); INSERT INTO t VALUES (42)")
         .execute(&mut options.connect().await.unwrap())
@@ -56,32 +44,28 @@ async fn data_survives_a_stop_a_crash_and_an_orphan() {
     assert!(postmaster(&data).is_none(), "a stop in order leaves no pid file");
 
     // It dies while the server lives: supervision brings it back.
-    let second = PrivatePostgres::start(&data).await.unwrap();
+    let second = PrivatePostgres::start(&data, 16).await.unwrap();
     assert_eq!(number(&options, "SELECT n FROM t").await.unwrap(), 42);
     let before = postmaster(&data).unwrap();
     nix::sys::signal::kill(before, Signal::SIGKILL).unwrap();
-    let back = async {
-        while postmaster(&data).is_none_or(|pid| pid == before) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(READY_DEADLINE, back).await.expect("it was not started again");
-    assert_eq!(eventually(&options, "SELECT n FROM t").await, 42);
+    eventually(async || postmaster(&data).is_some_and(|pid| pid != before)).await;
+    // After a crash it needs a moment to recover.
+    eventually(async || matches!(number(&options, "SELECT n FROM t").await, Ok(42))).await;
     second.stop().await;
 
     // The server was killed: its PostgreSQL runs on as an orphan, which the next start ends.
     let place = Place::prepare(data.layout()).unwrap();
     let binaries = Binaries::find(&place.cluster).await.unwrap();
-    let service = place.service(&binaries, data.layout());
+    let service = place.service(&binaries, data.layout(), 16);
     let mut orphan = Command::new(&service.program);
     orphan.args(&service.args).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
     if let Some(account) = &service.account {
         orphan.uid(account.uid).gid(account.gid);
     }
     let mut orphan = orphan.spawn().unwrap();
-    assert_eq!(eventually(&options, "SELECT n FROM t").await, 42);
+    eventually(async || accepts(&options).await).await;
     let reaper = tokio::spawn(async move { orphan.wait().await.unwrap() });
-    let third = PrivatePostgres::start(&data).await.unwrap();
+    let third = PrivatePostgres::start(&data, 16).await.unwrap();
     assert!(reaper.await.unwrap().success(), "the orphan was not ended in order");
     assert_eq!(number(&options, "SELECT n FROM t").await.unwrap(), 42);
     third.stop().await;
@@ -91,7 +75,7 @@ async fn data_survives_a_stop_a_crash_and_an_orphan() {
 async fn a_pid_file_that_names_a_stranger_is_no_obstacle_and_the_stranger_lives() {
     let folder = folder();
     let data = open(folder.path());
-    PrivatePostgres::start(&data).await.unwrap().stop().await;
+    PrivatePostgres::start(&data, 16).await.unwrap().stop().await;
     let place = Place::prepare(data.layout()).unwrap();
     let mut stranger = std::process::Command::new("sleep");
     if let Some(account) = &place.account {
@@ -101,7 +85,7 @@ async fn a_pid_file_that_names_a_stranger_is_no_obstacle_and_the_stranger_lives(
     let pid_file = place.cluster.join("postmaster.pid");
     fs::write(&pid_file, format!("{}\n{}\n", stranger.id(), place.cluster.display())).unwrap();
     fs::write(place.socket.join(".s.PGSQL.5432.lock"), format!("{}\n", stranger.id())).unwrap();
-    let postgres = PrivatePostgres::start(&data).await.unwrap();
+    let postgres = PrivatePostgres::start(&data, 16).await.unwrap();
     assert_eq!(number(&postgres.options(), "SELECT 1").await.unwrap(), 1);
     postgres.stop().await;
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger was ended");
@@ -113,7 +97,7 @@ async fn a_pid_file_that_names_a_stranger_is_no_obstacle_and_the_stranger_lives(
 async fn a_data_folder_with_a_long_path_gets_its_socket_elsewhere() {
     let folder = folder();
     let data = open(&folder.path().join("long".repeat(40)));
-    let postgres = PrivatePostgres::start(&data).await.unwrap();
+    let postgres = PrivatePostgres::start(&data, 16).await.unwrap();
     assert_eq!(number(&postgres.options(), "SELECT 1").await.unwrap(), 1);
     let socket = socket_folder(data.layout());
     assert!(!socket.starts_with(folder.path()));
@@ -127,7 +111,7 @@ async fn half_a_cluster_that_a_killed_first_start_left_is_made_again() {
     let folder = folder();
     let data = open(folder.path());
     make_folder(&data.layout().postgres().join("data.new/base")).unwrap();
-    let postgres = PrivatePostgres::start(&data).await.unwrap();
+    let postgres = PrivatePostgres::start(&data, 16).await.unwrap();
     assert_eq!(number(&postgres.options(), "SELECT 1").await.unwrap(), 1);
     postgres.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command as Sync;
 
+use super::super::service::tests::eventually;
 use super::super::state::Layout;
 use super::*;
 
@@ -36,6 +37,7 @@ async fn what_a_killed_server_left_is_ended_and_replaced() {
     let orphan = binary("docker-registry".into(), &data, port).unwrap();
     let mut orphan = std::process::Command::new(&orphan.program).args(&orphan.args).spawn().unwrap();
     fs::write(data.layout().registry().join("pid"), orphan.id().to_string()).unwrap();
+    eventually(async || answers(port, data.platform()).await).await;
     let reaper = tokio::task::spawn_blocking(move || orphan.wait().unwrap());
     let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
     assert!(!reaper.await.unwrap().success());
@@ -89,14 +91,11 @@ async fn it_is_started_again_when_it_dies() {
     let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
     let pid = fs::read_to_string(data.layout().registry().join("pid")).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-    let back = async {
-        while fs::read_to_string(data.layout().registry().join("pid")).unwrap() == pid
-            || !answers(registry.port, data.platform()).await
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(READY_DEADLINE, back).await.expect("it did not come back");
+    eventually(async || {
+        fs::read_to_string(data.layout().registry().join("pid")).unwrap() != pid
+            && answers(registry.port, data.platform()).await
+    })
+    .await;
     registry.stop().await;
 }
 
@@ -161,12 +160,7 @@ async fn without_a_binary_the_image_serves_and_its_orphan_is_removed() {
     // A killed server leaves its container running.
     let orphan = service();
     let mut client = Sync::new(&orphan.program).args(&orphan.args).spawn().unwrap();
-    let up = async {
-        while !answers(port, data.platform()).await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(READY_DEADLINE, up).await.expect("the container does not answer");
+    eventually(async || answers(port, data.platform()).await).await;
     client.kill().unwrap();
     client.wait().unwrap();
     let left = docker(&["ps", "--quiet", "--no-trunc", "--filter", &label]);

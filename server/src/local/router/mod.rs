@@ -16,7 +16,7 @@ mod proxy;
 mod settings;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tunnel;
 
 use std::convert::Infallible;

@@ -20,9 +20,9 @@ use crate::domain::names::AppName;
 /// For anything in these tests.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Running {
-    control: Control,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) control: Control,
+    pub(crate) address: SocketAddr,
     directory: TempDir,
 }
 
@@ -36,7 +36,7 @@ fn settings(directory: &Path) -> Settings {
 }
 
 /// A router in this process.
-async fn router() -> Running {
+pub(crate) async fn router() -> Running {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = settings(directory.path());
     let socket = settings.socket.clone();
@@ -54,7 +54,7 @@ impl Running {
         self.control.set_route(&name(app), &route).await.expect("a route");
     }
 
-    async fn get(&self, host: &str, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, host: &str, path: &str) -> (u16, String) {
         get_from(self.address, host, path).await.expect("an answer")
     }
 }
@@ -64,7 +64,7 @@ fn name(text: &str) -> AppName {
 }
 
 /// One request on a fresh connection: status, and head and body as they came.
-async fn get_from(address: SocketAddr, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+pub(crate) async fn get_from(address: SocketAddr, host: &str, path: &str) -> std::io::Result<(u16, String)> {
     let ask = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     exchange(address, ask.as_bytes()).await
 }

@@ -78,8 +78,7 @@ impl KubernetesTarget {
             Ok(()) => Ok(forth.forget_found(&found).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
-                transcript.warn(failure.to_string()).await;
-                transcript.detail("Going back").await;
+                watch::tell_failure(transcript, &failure).await;
                 let back = Move { source: previous.map_or(Source::Found, Source::Release), ..forth };
                 let now = self.move_back(&back, &found, transcript).await?;
                 Err(RolloutError::Failed(format!("{failure}\n{now}")))

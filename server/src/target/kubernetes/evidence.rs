@@ -18,9 +18,9 @@ const EVENTS: usize = 5;
 /// The failure as a text for the user: what happened, the end of the log, the warnings, the next step. What the cluster
 /// does not tell (it may be gone by now) is left out; the cause is known already.
 pub(super) async fn describe(cluster: &Cluster, process: &str, trouble: &Trouble) -> String {
-    let mut text = format!("{process} {}.", trouble.what.trim_end_matches('.'));
+    let pod = if trouble.pod.is_empty() { String::new() } else { format!(" (pod {})", trouble.pod) };
+    let mut text = format!("{process} {}{pod}.", trouble.what.trim_end_matches('.'));
     if !trouble.pod.is_empty() {
-        text.push_str(&format!(" (pod {})", trouble.pod));
         let log = if started(trouble.kind) { crash_log(cluster, trouble).await } else { None };
         section(&mut text, "The end of its log:", log.as_deref().map(str::lines).into_iter().flatten());
         let warnings = warnings(cluster, &trouble.pod).await;

@@ -29,8 +29,7 @@ impl KubernetesTarget {
             Ok(()) => Ok(self.prune(next, previous).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
-                transcript.warn(failure.to_string()).await;
-                transcript.detail("Going back").await;
+                watch::tell_failure(transcript, &failure).await;
                 let now = self.go_back(next, previous, transcript).await?;
                 Err(RolloutError::Failed(format!("{failure}\n{now}")))
             }

@@ -138,22 +138,25 @@ fn crash(container: &ContainerStatus) -> (Kind, String) {
     match ended.reason.as_deref() {
         Some("OOMKilled") => (
             Kind::OutOfMemory,
-            format!("was killed because it used more memory than its limit (OOMKilled, {times} times)"),
+            format!("was killed because it used more memory than its limit (OOMKilled), {times} times so far"),
         ),
         Some("StartError" | "ContainerCannotRun") => {
             (Kind::Start, format!("cannot be started: {}", ended.message.clone().unwrap_or_default()))
         }
-        _ => (Kind::Crash, format!("{} ({times} times so far)", exit(ended))),
+        _ => (Kind::Crash, format!("{}, {times} times so far", exit(ended))),
     }
 }
 
 fn exit(ended: &ContainerStateTerminated) -> String {
     let after = match (&ended.started_at, &ended.finished_at) {
-        (Some(start), Some(end)) => format!(" after {} s", (end.0.as_second() - start.0.as_second()).max(0)),
+        (Some(start), Some(end)) => match end.0.as_second() - start.0.as_second() {
+            ..=0 => " at once".to_owned(),
+            seconds => format!(" after {seconds} s"),
+        },
         _ => String::new(),
     };
     match ended.exit_code {
-        0 => format!("ended by itself{after} with exit code 0; a process type has to keep running"),
+        0 => format!("ended by itself{after} with exit code 0 (a process type has to keep running)"),
         // A shell reports the signal that ended its child as 128 and its number.
         code @ 129..=159 => format!("was ended by signal {}{after} (exit code {code})", code - 128),
         code => format!("exited with code {code}{after}"),

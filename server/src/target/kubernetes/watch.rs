@@ -83,6 +83,13 @@ impl From<Halt> for RolloutError {
     }
 }
 
+/// The failure's first sentence, at once: the whole text comes when the way back is done.
+pub(super) async fn tell_failure(transcript: &Transcript, failure: &Halt) {
+    let text = failure.to_string();
+    transcript.warn(text.lines().next().unwrap_or_default()).await;
+    transcript.detail("Going back").await;
+}
+
 /// Returns once all are done.
 pub(super) async fn until_done(
     cluster: &Cluster,

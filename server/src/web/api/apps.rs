@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use sqlx::PgPool;
 
 use super::{render, shapes};
-use crate::actions::Platform;
+use crate::platform::Platform;
 use crate::db::apps::{self, App, Settings};
 use crate::db::people;
 use crate::domain::access::{Action, Principal};

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{render, shapes};
-use crate::actions::Platform;
+use crate::platform::Platform;
 use crate::db::apps::App;
 use crate::db::history::{self, BuildEntry, Which};
 use crate::db::build_log;

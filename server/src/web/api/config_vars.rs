@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use secrecy::ExposeSecret;
 
-use crate::actions::Platform;
+use crate::platform::Platform;
 use crate::db::apps::App;
 use crate::domain::names::ConfigKey;
 use crate::web::error::ApiError;

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use self::reply::{kind, refusal};
 use self::upload::Upload;
-use super::auth::{Gate, Peer};
+use super::auth::Gate;
+use super::tls::Peer;
 use crate::domain::names::AppName;
 use crate::doors::{self, Exchange, GitRequest, GitService, GitStreams, GitWork, RefusedReason, Services};
 

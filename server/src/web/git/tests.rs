@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::doors::testing::{Neighbours, PATIENCE, Seen, TOKEN, attempt, git, run};
-use crate::web::auth::Transport;
+use crate::web::tls::Transport;
 
 const RECEIVE_REQUEST: &str = "application/x-git-receive-pack-request";
 const UPLOAD_REQUEST: &str = "application/x-git-upload-pack-request";

@@ -50,7 +50,7 @@ fails!(
 );
 fails!(
     a_web_process_that_crashes_after_3_seconds_is_no_success,
-    |next| next.processes[0].command = shell("busybox nc -lk -p $PORT -e busybox true & sleep 3; exit 7"),
+    |next| next.processes[0].command = shell("busybox nc -ll -p $PORT -e busybox true & sleep 3; exit 7"),
     ["web exited with code 7 after 3 s"]
 );
 fails!(
@@ -65,7 +65,7 @@ fails!(
 );
 fails!(
     a_wrong_port_is_never_ready,
-    |next| next.processes[0].command = shell("echo on 9999; exec busybox nc -lk -p 9999 -e busybox true"),
+    |next| next.processes[0].command = shell("echo on 9999; exec busybox nc -ll -p 9999 -e busybox true"),
     ["without answering its check", "on 9999", "connection refused", "$PORT"]
 );
 fails!(

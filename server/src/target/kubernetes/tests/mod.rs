@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const APP: &str = "blog";
 const PORT: u16 = 8080;
 /// Answers on $PORT, at once.
-const SERVES: &str = "exec busybox nc -lk -p $PORT -e busybox echo hello";
+const SERVES: &str = "exec busybox nc -ll -p $PORT -e busybox echo hello";
 const IDLES: &str = "while true; do sleep 1; done";
 
 fn setting(name: &str) -> Option<String> {
