@@ -43,12 +43,12 @@ down:
 
 test:
 	@deploy/setup test
-	@$(call with_engine,tests) tests/run
+	@$(call with_engine,tests) tests/run $(TESTS)
 
 test-engines:
 	@deploy/setup test
 	@tests/engine29/engine start $(state)/engine29
-	@source $(state)/engine29/env && export DOCKER_HOST && tests/run --engines
+	@source $(state)/engine29/env && export DOCKER_HOST && tests/run --engines $(TESTS)
 
 lint:
 	cargo fmt --all --check
