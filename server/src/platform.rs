@@ -119,7 +119,7 @@ impl Platform {
     pub(crate) async fn changed(&self, release: ReleaseId) {
         let build = async {
             let mut conn = self.pool.acquire().await?;
-            sqlx::Result::Ok(releases::by_id(&mut conn, release).await?.and_then(|release| release.build_id))
+            Ok::<_, sqlx::Error>(releases::by_id(&mut conn, release).await?.and_then(|release| release.build_id))
         };
         match build.await {
             Ok(Some(build)) => self.logs.wake(build),

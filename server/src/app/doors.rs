@@ -1,6 +1,6 @@
 //! The doors and what stands behind them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use axum::Router;
@@ -174,6 +174,6 @@ async fn verb(api: Option<Router>, request: VerbRequest) -> u8 {
         doors::Terminal::None => Colours::Never,
         doors::Terminal::Columns(_) => Colours::Terminal,
     };
-    let terminal = Terminal { input: request.input, out: request.output, err: request.errors, colours };
+    let terminal = Terminal { input: Mutex::new(request.input), out: request.output, err: request.errors, colours };
     commands::run_words(&request.argv, client, terminal).await
 }

@@ -16,6 +16,17 @@ pub(crate) struct Detected {
     pub(crate) processes: Option<BTreeMap<ProcessType, String>>,
 }
 
+impl Detected {
+    /// For a dry run: what would be built, and what would run.
+    pub(crate) fn describe(&self) -> String {
+        let runs = match &self.processes {
+            None => "the image's own command as web".to_owned(),
+            Some(processes) => processes.keys().map(ProcessType::as_str).collect::<Vec<_>>().join(", "),
+        };
+        format!("would build with {} and run {runs}", self.dockerfile)
+    }
+}
+
 pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, Stop> {
     let detected = inspect(source, line.app.dockerfile.as_deref()).map_err(Stop::Failed)?;
     line.transcript.step(format!("Dockerfile found: {}", detected.dockerfile)).await;
