@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Line, Stop};
 use crate::git::Oid;
-use crate::git::snapshot::{Finding, Snapshot};
+use crate::git::snapshot::Snapshot;
 
 /// What is built.
 pub(crate) struct Source {
@@ -24,16 +24,6 @@ pub(crate) async fn take(line: &Line) -> Result<Source, Stop> {
     let read = tokio::task::spawn_blocking(move || Snapshot::of(&repository, commit, None, &limits));
     let snapshot = read.await.map_err(|error| Stop::ours(error.into()))?;
     let snapshot = snapshot.map_err(|error| Stop::Failed(error.to_string()))?;
-    report(line, &snapshot.findings).await;
     Ok(Source { snapshot: Arc::new(snapshot), tree: info.tree.to_string() })
 }
 
-/// What a build would silently miss is said before it.
-async fn report(line: &Line, findings: &[Finding]) {
-    for finding in findings.iter().take(NAMED) {
-        line.transcript.warn(finding.to_string()).await;
-    }
-    if let Some(more) = findings.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        line.transcript.warn(format!("… and {more} more like these")).await;
-    }
-}
