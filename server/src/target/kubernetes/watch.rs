@@ -166,7 +166,8 @@ impl<'a> Course<'a> {
                 let line = self.news(&self.count(progress));
                 Ok(Seen { done: self.settled(&pods), line })
             }
-            (Verdict::Waiting(_) | Verdict::Unobserved, Some(trouble)) => {
+            // Not while unobserved: the pods that are seen then may be those of the revision before.
+            (Verdict::Waiting(_), Some(trouble)) => {
                 Err(Halt::Failed(self.describe(cluster, &trouble).await))
             }
             (Verdict::Waiting(_), None) if late && !troubles.is_empty() => {
@@ -177,7 +178,7 @@ impl<'a> Course<'a> {
                 let line = bearable(&troubles).unwrap_or_else(|| self.count(progress));
                 Ok(Seen { done: false, line: self.news(&line) })
             }
-            (Verdict::Unobserved, None) => Ok(Seen { done: false, line: None }),
+            (Verdict::Unobserved, _) => Ok(Seen { done: false, line: None }),
             (Verdict::DeadlineExceeded(sentence), _) => Err(Halt::Failed(match troubles.first() {
                 Some(trouble) => self.describe(cluster, trouble).await,
                 None => format!("{} did not become healthy in time: {sentence}", self.watched.label),

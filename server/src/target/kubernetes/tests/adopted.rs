@@ -157,6 +157,7 @@ async fn pod_security_refuses_the_pods_of_an_owner_and_is_quoted() {
     let why = stage.fails(&next, None).await;
     println!("{why}");
     assert!(why.contains("violates PodSecurity"), "{why}");
+    assert!(why.contains("What was there before the first push runs again"), "{why}");
     assert_eq!(stage.pods().await, before);
     stage.tear_down().await;
 }
