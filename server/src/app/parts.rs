@@ -124,7 +124,9 @@ async fn connect(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<PgPool> {
     let options = match (args.database.url()?, private) {
-        (Some(url), _) => PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?,
+        (Some(url), _) => {
+            PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?
+        }
         (None, Some(private)) => private.options(),
         (None, None) => bail!("invariant: a database is set or private"),
     };
@@ -156,15 +158,20 @@ async fn target(
     match args.kubernetes.target() {
         config::Target::Docker => {
             let router = start_router(args, data).await?;
-            let settings = docker::Settings { platform: data.platform().as_str().to_owned(), ports: docker::PORTS };
+            let settings =
+                docker::Settings { platform: data.platform().as_str().to_owned(), ports: docker::PORTS };
             Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
         }
         config::Target::Kubernetes => {
             let settings = &args.kubernetes;
             let credentials = match (&settings.kubeconfig, settings.in_cluster) {
                 (_, true) => Credentials::InCluster,
-                (Some(path), false) => Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() },
-                (None, false) => Credentials::Kubeconfig { path: default_kubeconfig(), context: settings.context.clone() },
+                (Some(path), false) => {
+                    Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() }
+                }
+                (None, false) => {
+                    Credentials::Kubeconfig { path: default_kubeconfig(), context: settings.context.clone() }
+                }
             };
             let access = Access {
                 credentials,

@@ -41,8 +41,9 @@ pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, S
 pub(crate) fn inspect(source: &Snapshot, chosen: Option<&str>) -> Result<Detected, String> {
     let files = source.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
     let paths = files.map(|entry| entry.path.as_str());
-    let Plan::Dockerfile { path } = slipway_buildpacks::detect(paths, chosen).map_err(|error| error.to_string())?;
-    let processes = match source.read("Procfile", procfile::LARGEST) {
+    let Plan::Dockerfile { path } =
+        slipway_buildpacks::detect(paths, chosen).map_err(|error| error.to_string())?;
+    let processes = match source.read("Procfile") {
         Ok(None) => None,
         Ok(Some(bytes)) => {
             Some(procfile::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?)

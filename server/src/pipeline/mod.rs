@@ -82,7 +82,11 @@ pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
 
 impl Line {
     /// Runs a stage in a span of its own, and records how long it took.
-    async fn stage<T>(&self, name: &'static str, stage: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    async fn stage<T>(
+        &self,
+        name: &'static str,
+        stage: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_began(&mut conn, self.build.id, name).await?;
         drop(conn);

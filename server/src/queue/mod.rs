@@ -93,9 +93,7 @@ impl Queue {
                     let handler = Arc::clone(&handler);
                     let hard = shutdown.hard.clone();
                     let span = info_span!("job", kind, job.id = %job.id, job.attempt = job.attempt);
-                    running.spawn(
-                        queue.attend(job, hard, handler, permit).instrument(span),
-                    );
+                    running.spawn(queue.attend(job, hard, handler, permit).instrument(span));
                 }
                 Ok(None) => wait(due, &shutdown.soft).await,
                 Err(error) => {

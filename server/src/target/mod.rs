@@ -9,7 +9,7 @@ pub(crate) mod kubernetes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +37,8 @@ impl Target {
     ) -> Result<(), RolloutError> {
         match self {
             // What ran before is not touched before the new processes are healthy: there is nothing to go back to.
-            Self::Docker(target) => target.roll_out(next, transcript, interrupt).boxed().await,
-            Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).boxed().await,
+            Self::Docker(target) => target.roll_out(next, transcript, interrupt).await,
+            Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).await,
         }
     }
 
@@ -102,7 +102,11 @@ impl Target {
             Self::Docker(target) => Ok(target.health().await?),
             Self::Kubernetes(target) => {
                 let missing = target.health().await?.missing;
-                anyhow::ensure!(missing.is_empty(), "rights are missing in the cluster: {}", missing.join("; "));
+                anyhow::ensure!(
+                    missing.is_empty(),
+                    "rights are missing in the cluster: {}",
+                    missing.join("; ")
+                );
                 Ok(())
             }
         }

@@ -181,7 +181,8 @@ impl Move<'_> {
             let name = deployment.name_any();
             let mut attempt = 1;
             while let Some(live) = self.cluster.get::<Deployment>(&name).await? {
-                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)]) else {
+                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)])
+                else {
                     break;
                 };
                 match self.cluster.patch_json::<Deployment>(&name, &patch).await {
@@ -258,12 +259,7 @@ async fn existing(cluster: &Cluster) -> Result<String, Fault> {
 }
 
 /// All that can be refused before the first patch.
-fn check(
-    cluster: &Cluster,
-    found: &[Deployment],
-    next: &Workload,
-    adoption: &Adoption,
-) -> Result<(), Halt> {
+fn check(cluster: &Cluster, found: &[Deployment], next: &Workload, adoption: &Adoption) -> Result<(), Halt> {
     for deployment in found {
         let name = deployment.name_any();
         if adopted_patch::images(deployment, &adoption.containers).is_empty() {
