@@ -42,9 +42,13 @@ impl ActionError {
     /// The sentence for the user; what is ours to mend stays in our log.
     pub(crate) fn said(&self) -> String {
         match self {
-            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => text.clone(),
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
+                text.clone()
+            }
             Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
-            Self::Internal(_) | Self::Crypto(_) => "the platform could not do it; its log has the cause".to_owned(),
+            Self::Internal(_) | Self::Crypto(_) => {
+                "the platform could not do it; its log has the cause".to_owned()
+            }
         }
     }
 }
@@ -118,7 +122,10 @@ impl Platform {
     }
 
     /// The app's config vars as they are now, opened.
-    pub(crate) async fn config_of(&self, app: &App) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
+    pub(crate) async fn config_of(
+        &self,
+        app: &App,
+    ) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
         let sealed = {
             let mut conn = self.pool.acquire().await?;
             config::values(&mut conn, app.id, &app.config).await?

@@ -21,7 +21,7 @@ use crate::domain::names::AppName;
 /// The half of a connection that the client speaks on; ends (EOF) when the client has finished or gone.
 pub(crate) type Input = Box<dyn AsyncRead + Send + Unpin>;
 /// The half that the client listens on; writing fails once the client has gone.
-pub(crate) type Output = Box<dyn AsyncWrite + Send + Unpin>;
+pub(crate) type Output = Box<dyn AsyncWrite + Send + Sync + Unpin>;
 
 /// The neighbours of the doors, made in the wiring of the server.
 #[derive(Clone)]

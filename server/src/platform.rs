@@ -99,10 +99,10 @@ impl Platform {
     pub(crate) fn snapshot_limits(&self) -> SnapshotLimits {
         let limits = &self.settings.limits;
         SnapshotLimits {
-            files: limits.files,
+            entries: usize::try_from(limits.files).unwrap_or(usize::MAX),
             bytes: limits.context_bytes,
-            depth: limits.depth,
-            path_bytes: limits.path_bytes,
+            depth: limits.depth as usize,
+            path_bytes: limits.path_bytes as usize,
         }
     }
 
@@ -119,7 +119,9 @@ impl Platform {
     pub(crate) async fn changed(&self, release: ReleaseId) {
         let build = async {
             let mut conn = self.pool.acquire().await?;
-            sqlx::Result::Ok(releases::by_id(&mut conn, release).await?.and_then(|release| release.build_id))
+            Ok::<_, sqlx::Error>(
+                releases::by_id(&mut conn, release).await?.and_then(|release| release.build_id),
+            )
         };
         match build.await {
             Ok(Some(build)) => self.logs.wake(build),

@@ -13,8 +13,8 @@ use futures::FutureExt;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::db::apps::{self, App};
-use crate::doors::{Exchange, GitRequest, GitService, GitStreams, GitWork, Refused, RefusedReason};
 use crate::domain::access::{self, Action};
+use crate::doors::{Exchange, GitRequest, GitService, GitStreams, GitWork, Refused, RefusedReason};
 use crate::git::Repository;
 use crate::git::upload::{self, Mode, UploadLimits};
 use crate::platform::Platform;
@@ -26,7 +26,8 @@ pub(crate) async fn open(platform: Platform, request: GitRequest) -> Result<GitW
         warn!("The repository of {} cannot be opened: {error:#}", app.name);
         unavailable()
     })?;
-    let span = info_span!("git", app = %app.name, service = request.service.as_str(), user = request.principal.name);
+    let span =
+        info_span!("git", app = %app.name, service = request.service.as_str(), user = request.principal.name);
     Ok(Box::new(move |streams| {
         async move {
             match request.service {
@@ -74,7 +75,8 @@ async fn authorised(platform: &Platform, request: &GitRequest) -> Result<App, Re
 fn unavailable() -> Refused {
     Refused {
         reason: RefusedReason::Unavailable,
-        text: "Slipway cannot open the repository at the moment: nothing was accepted; try again in a minute".to_owned(),
+        text: "Slipway cannot open the repository at the moment: nothing was accepted; try again in a minute"
+            .to_owned(),
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) fn rule(command: &Command, deploy_branch: &str) -> Ruling {
         return match (branch == deploy_branch, command.deletes()) {
             (true, false) => Ruling::Deploy,
             (true, true) => Ruling::Refuse(
-                "the deploy branch cannot be deleted: `apps:destroy` removes the app with all of it".to_owned(),
+                "the deploy branch cannot be deleted: `apps:destroy` removes the app with all of it"
+                    .to_owned(),
             ),
             (false, _) => Ruling::Refuse(format!(
                 "only {deploy_branch} is deployed; to deploy this branch: git push platform {branch}:{deploy_branch}"

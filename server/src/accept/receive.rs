@@ -12,11 +12,13 @@ use super::verdict::{self, Verdict};
 use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
 use crate::db::builds;
-use crate::doors::{Exchange, GitStreams, Output};
 use crate::domain::access::Principal;
+use crate::doors::{Exchange, GitStreams, Output};
 use crate::git::receive::{
-    self, Command, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError, all_or_nothing,
+    self, Command, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
+    all_or_nothing,
 };
+use crate::git::snapshot::Snapshot;
 use crate::git::{Oid, RefUpdate, Repository};
 use crate::local::disk;
 use crate::pipeline::detect;
@@ -79,17 +81,15 @@ async fn refuse_pack(reply: Reply<Output>, request: &Request, error: PackError) 
         }
         said => said.to_string(),
     };
-    let results = request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
+    let results =
+        request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
     reply.report(Err(sentence.clone()), results).await?;
     Ok(())
 }
 
 impl Push {
     fn limits(&self) -> ReceiveLimits {
-        ReceiveLimits {
-            max_pack_bytes: self.platform.settings.limits.pack_bytes,
-            ..ReceiveLimits::default()
-        }
+        ReceiveLimits { max_pack_bytes: self.platform.settings.limits.pack_bytes, ..ReceiveLimits::default() }
     }
 
     /// Rules on every ref, moves the tags, deploys the branch.
@@ -98,8 +98,13 @@ impl Push {
         if !options.unknown.is_empty() {
             let names = options.unknown.join(", ");
             let known = Options::KNOWN;
-            say(&mut reply, &format!(" !     Push options that are not known here are ignored: {names}. Known: {known}\n"))
-                .await?;
+            say(
+                &mut reply,
+                &format!(
+                    " !     Push options that are not known here are ignored: {names}. Known: {known}\n"
+                ),
+            )
+            .await?;
         }
         let rulings: Vec<Ruling> =
             request.commands.iter().map(|command| rule(command, &self.app.deploy_branch)).collect();
@@ -156,15 +161,24 @@ impl Push {
         if options.detach {
             let app = &self.app.name;
             let number = accepted.number;
-            say(reply, &format!("-----> Build {number} is accepted; to watch it: builds:output {number} -a {app}\n")).await?;
+            say(
+                reply,
+                &format!("-----> Build {number} is accepted; to watch it: builds:output {number} -a {app}\n"),
+            )
+            .await?;
             return Ok(elsewhere(&accepted, command));
         }
         self.follow(&accepted, command, reply).await
     }
 
-    async fn accept(&self, command: &Command, options: &Options) -> Result<Accepted, crate::actions::ActionError> {
+    async fn accept(
+        &self,
+        command: &Command,
+        options: &Options,
+    ) -> Result<Accepted, crate::actions::ActionError> {
         let internal = |error: anyhow::Error| crate::actions::ActionError::Internal(error);
-        let commit = self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;
+        let commit =
+            self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;
         let forced = !command.creates()
             && !self
                 .repository
@@ -187,7 +201,9 @@ impl Push {
             Ok(build) => say(reply, &format!("-----> Canceled build {}\n", build.number)).await,
             // Nothing to cancel is what was wanted.
             Err(crate::actions::ActionError::Conflict(_)) => Ok(()),
-            Err(error) => say(reply, &format!(" !     The running build was not canceled: {}\n", error.said())).await,
+            Err(error) => {
+                say(reply, &format!(" !     The running build was not canceled: {}\n", error.said())).await
+            }
         }
     }
 
@@ -212,7 +228,13 @@ impl Push {
                 }
                 Err(_) => {
                     let number = accepted.number;
-                    say(reply, &format!(" !     The platform's database is away; build {number} goes on by itself\n")).await?;
+                    say(
+                        reply,
+                        &format!(
+                            " !     The platform's database is away; build {number} goes on by itself\n"
+                        ),
+                    )
+                    .await?;
                     return Ok(elsewhere(accepted, command));
                 }
             }
@@ -254,7 +276,10 @@ impl Push {
                 let what = found.describe();
                 (format!("-----> Dry run: {what}\n"), "dry run: nothing was deployed".to_owned())
             }
-            Err(reason) => (format!(" !     {reason}\n"), format!("dry run: {}", reason.lines().next().unwrap_or_default())),
+            Err(reason) => (
+                format!(" !     {reason}\n"),
+                format!("dry run: {}", reason.lines().next().unwrap_or_default()),
+            ),
         };
         say(reply, &line).await?;
         Ok(RefOutcome::Refused(reason))
@@ -265,8 +290,8 @@ impl Push {
         let repository = self.repository.clone();
         let chosen = self.app.dockerfile.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let source = crate::git::snapshot::Snapshot::of(&repository, commit, None, &limits)
-                .map_err(|error| error.to_string())?;
+            let (source, _) =
+                Snapshot::of(&repository, commit, None, &limits).map_err(|error| error.to_string())?;
             detect::inspect(&source, chosen.as_deref())
         });
         work.await.map_err(|error| error.to_string())?

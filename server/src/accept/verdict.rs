@@ -28,7 +28,9 @@ pub(super) async fn of(conn: &mut PgConnection, id: BuildId) -> sqlx::Result<Ver
             ReleaseStatus::Pending => Verdict::Pending,
             ReleaseStatus::Failed => Verdict::Refused(first_line(release.reason, "the release failed")),
         },
-        (None, BuildStatus::Failed) => Verdict::Refused(format!("build failed: {}", first_line(build.reason, "see its output"))),
+        (None, BuildStatus::Failed) => {
+            Verdict::Refused(format!("build failed: {}", first_line(build.reason, "see its output")))
+        }
         (None, status) => Verdict::Refused(first_line(build.reason, status.as_str())),
     })
 }

@@ -113,7 +113,11 @@ impl Platform {
     }
 
     /// The answer to a COMMIT was lost: the row says whether it happened. "Accepted" is never said without a row.
-    async fn find_out_whether_it_was_committed(&self, build: BuildId, error: sqlx::Error) -> Result<(), ActionError> {
+    async fn find_out_whether_it_was_committed(
+        &self,
+        build: BuildId,
+        error: sqlx::Error,
+    ) -> Result<(), ActionError> {
         warn!("The answer to a COMMIT was lost: {error}");
         let look = || async {
             let mut conn = self.pool.acquire().await?;
@@ -139,11 +143,17 @@ impl Platform {
         let repository = self.repository(app.id).await.map_err(ActionError::Internal)?;
         let oid: Oid = build.commit.parse().context("the stored commit").map_err(ActionError::Internal)?;
         let commit = repository.commit_info(oid).await.map_err(|_| {
-            ActionError::Conflict(format!("the commit of build {} is not kept any more: push it again", build.number))
+            ActionError::Conflict(format!(
+                "the commit of build {} is not kept any more: push it again",
+                build.number
+            ))
         })?;
         let branch_was = app.branch_commit.as_deref().and_then(|commit| commit.parse().ok());
         if let Some(released) = branch_was
-            && !repository.is_ancestor(released, oid).await.map_err(|error| ActionError::Internal(error.into()))?
+            && !repository
+                .is_ancestor(released, oid)
+                .await
+                .map_err(|error| ActionError::Internal(error.into()))?
         {
             return Err(ActionError::Conflict(format!(
                 "build {} is of an older commit than what was released since: `rollback` goes back, or push it by force",

@@ -125,7 +125,8 @@ impl Platform {
         let mut changed = Vec::new();
         for (name, value) in changes {
             match value {
-                Some(value) if old.get(name).is_some_and(|old| old.expose_secret() == value.expose_secret()) => {}
+                Some(value)
+                    if old.get(name).is_some_and(|old| old.expose_secret() == value.expose_secret()) => {}
                 Some(value) => {
                     let version = config::next_version(conn, app.id, name).await?;
                     let sealed = crypto::seal(&key, Label { app: app.id, name, version }, value);
@@ -172,22 +173,25 @@ fn describe(changed: &[(&ConfigKey, Change)]) -> String {
 async fn good_release(conn: &mut PgConnection, app: &App, to: Option<i64>) -> Result<Release, ActionError> {
     let current = releases::current_of(conn, app.id).await?;
     let Some(version) = to else {
-        let pending = releases::newest_pending_of(conn, app.id).await?.filter(|release| release.code.is_some());
+        let pending =
+            releases::newest_pending_of(conn, app.id).await?.filter(|release| release.code.is_some());
         // With a rollout in flight the one before it is the current one.
         let before = match (&pending, &current) {
             (Some(pending), _) => pending.version,
             (None, Some(current)) => current.version,
             (None, None) => 0,
         };
-        return releases::good_before(conn, app.id, before).await?.ok_or_else(|| {
-            ActionError::Conflict("there is no earlier release to go back to".to_owned())
-        });
+        return releases::good_before(conn, app.id, before)
+            .await?
+            .ok_or_else(|| ActionError::Conflict("there is no earlier release to go back to".to_owned()));
     };
     let release = releases::by_version(conn, app.id, version)
         .await?
         .ok_or_else(|| ActionError::NotFound(format!("there is no v{version}: `releases` lists them")))?;
     if release.code.is_none() {
-        return Err(ActionError::Invalid(format!("v{version} has no code: it was made before the first push")));
+        return Err(ActionError::Invalid(format!(
+            "v{version} has no code: it was made before the first push"
+        )));
     }
     if release.status != ReleaseStatus::Succeeded {
         return Err(ActionError::Invalid(format!(

@@ -1,6 +1,6 @@
 //! The doors and what stands behind them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use axum::Router;
@@ -55,7 +55,8 @@ pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsP
     let web = Web { platform, doors, metrics: Some(metrics), gate: gate.clone() };
     let api = router::api(web);
     let services = self::services(lookups, Some(api.clone()));
-    let door = GitDoor { gate, services: services.clone(), settings: git::Settings::default(), tasks: work.clone() };
+    let door =
+        GitDoor { gate, services: services.clone(), settings: git::Settings::default(), tasks: work.clone() };
     let routes = git::routes(door).merge(api).layer(from_fn(introduce));
     open_http(&settings, routes, lifecycle).await?;
     open_ssh(parts, services, lifecycle, work.clone()).await?;
@@ -76,9 +77,9 @@ async fn open_http(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
     let listen = settings.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("the HTTP door cannot listen on {listen}: choose another with SLIPWAY_HTTP_LISTEN"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("the HTTP door cannot listen on {listen}: choose another with SLIPWAY_HTTP_LISTEN")
+    })?;
     let security = match settings.http.tls() {
         Some(files) => Security::Tls(Arc::new(Certificate::load(files)?)),
         None => Security::Plain,
@@ -104,9 +105,9 @@ async fn open_ssh(
 ) -> anyhow::Result<()> {
     let settings = &parts.platform.settings;
     let listen = settings.ssh.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("the SSH door cannot listen on {listen}: choose another with SLIPWAY_SSH_LISTEN"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("the SSH door cannot listen on {listen}: choose another with SLIPWAY_SSH_LISTEN")
+    })?;
     let limits = ssh::Settings {
         most_per_address: settings.limits.connections_per_address as usize,
         ..ssh::Settings::default()
@@ -128,7 +129,9 @@ async fn introduce(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, n
 fn services(platform: Platform, api: Option<Router>) -> Services {
     let (keys, tokens, git) = (platform.clone(), platform.clone(), platform);
     Services {
-        authenticate_key: Arc::new(move |fingerprint, proof| owner_of_key(keys.clone(), fingerprint, proof).boxed()),
+        authenticate_key: Arc::new(move |fingerprint, proof| {
+            owner_of_key(keys.clone(), fingerprint, proof).boxed()
+        }),
         authenticate_token: Arc::new(move |token| owner_of_token(tokens.clone(), token).boxed()),
         git: Arc::new(move |request| accept::open(git.clone(), request).boxed()),
         verb: Arc::new(move |request| verb(api.clone(), request).boxed()),
@@ -174,6 +177,7 @@ async fn verb(api: Option<Router>, request: VerbRequest) -> u8 {
         doors::Terminal::None => Colours::Never,
         doors::Terminal::Columns(_) => Colours::Terminal,
     };
-    let terminal = Terminal { input: request.input, out: request.output, err: request.errors, colours };
+    let terminal =
+        Terminal { input: Mutex::new(request.input), out: request.output, err: request.errors, colours };
     commands::run_words(&request.argv, client, terminal).await
 }

@@ -6,6 +6,7 @@ mod parts;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::FutureExt;
 use tracing::{info, warn};
 
 use self::parts::Parts;
@@ -13,7 +14,7 @@ use crate::config::ServeArgs;
 use crate::lifecycle::{Ended, Lifecycle};
 use crate::pipeline::{jobs, upkeep};
 use crate::platform::Platform;
-use crate::queue::Shutdown;
+use crate::queue::{Handler, Shutdown};
 use crate::telemetry::{self, MetricsPage};
 
 /// Rollouts that run at a time: they wait for processes far more than they work.
@@ -47,19 +48,13 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
 fn work(platform: &Platform, lifecycle: &Lifecycle) {
     let shutdown = Shutdown { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
     let slots = usize::from(platform.settings.build.concurrency);
-    let (shared, queue) = (Arc::new(platform.clone()), platform.queue.clone());
-    let builds = {
-        let (platform, queue, shutdown) = (Arc::clone(&shared), queue.clone(), shutdown.clone());
-        async move {
-            let handler = move |job, lost| jobs::build(Arc::clone(&platform), job, lost);
-            queue.work(jobs::BUILD, slots, shutdown, handler).await;
-        }
-    };
-    let rollouts = async move {
-        let handler = move |job, _lost| jobs::rollout(Arc::clone(&shared), job);
-        queue.work(jobs::ROLLOUT, ROLLOUT_SLOTS, shutdown, handler).await;
-    };
-    lifecycle.spawn_essential("builds", builds);
-    lifecycle.spawn_essential("rollouts", rollouts);
+    let shared = Arc::new(platform.clone());
+    let rolling = Arc::clone(&shared);
+    let build: Handler = Arc::new(move |job, lost| jobs::build(Arc::clone(&shared), job, lost).boxed());
+    let roll_out: Handler = Arc::new(move |job, _lost| jobs::rollout(Arc::clone(&rolling), job).boxed());
+    for (kind, slots, handler) in [(jobs::BUILD, slots, build), (jobs::ROLLOUT, ROLLOUT_SLOTS, roll_out)] {
+        let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
+        lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
+    }
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }

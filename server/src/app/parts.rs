@@ -50,7 +50,7 @@ impl Parts {
         let mut data = DataDir::open(Layout::new(args.data.dir()?))?;
         let postgres = match args.database.url()? {
             Some(_) => None,
-            None => Some(PrivatePostgres::start(&data).await?),
+            None => Some(PrivatePostgres::start(&data, args.database.connections).await?),
         };
         let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
         let engine = Engine::connect(&args.docker.host).await?;
@@ -124,11 +124,13 @@ async fn connect(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<PgPool> {
     let options = match (args.database.url()?, private) {
-        (Some(url), _) => PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?,
+        (Some(url), _) => {
+            PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?
+        }
         (None, Some(private)) => private.options(),
         (None, None) => bail!("invariant: a database is set or private"),
     };
-    let pool = db::pool(options);
+    let pool = db::pool(options, args.database.connections);
     loop {
         match db::migrate(&pool).await {
             Ok(()) => return Ok(pool),
@@ -156,15 +158,20 @@ async fn target(
     match args.kubernetes.target() {
         config::Target::Docker => {
             let router = start_router(args, data).await?;
-            let settings = docker::Settings { platform: data.platform().as_str().to_owned(), ports: docker::PORTS };
+            let settings =
+                docker::Settings { platform: data.platform().as_str().to_owned(), ports: docker::PORTS };
             Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
         }
         config::Target::Kubernetes => {
             let settings = &args.kubernetes;
             let credentials = match (&settings.kubeconfig, settings.in_cluster) {
                 (_, true) => Credentials::InCluster,
-                (Some(path), false) => Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() },
-                (None, false) => Credentials::Kubeconfig { path: default_kubeconfig()?, context: settings.context.clone() },
+                (Some(path), false) => {
+                    Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() }
+                }
+                (None, false) => {
+                    Credentials::Kubeconfig { path: default_kubeconfig(), context: settings.context.clone() }
+                }
             };
             let access = Access {
                 credentials,
@@ -175,6 +182,11 @@ async fn target(
             Ok(Target::Kubernetes(KubernetesTarget::connect(access).await?))
         }
     }
+}
+
+/// Where kubectl looks too.
+fn default_kubeconfig() -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join(".kube/config")
 }
 
 /// The apps' router, which outlives this process.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::sync::Mutex;
 
 use clap::{Parser, Subcommand};
 
@@ -61,7 +62,7 @@ pub(crate) async fn verb(remote: Remote, options: Options, verb: Verb) -> u8 {
 fn terminal() -> Terminal {
     let watched = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     Terminal {
-        input: Box::new(tokio::io::stdin()),
+        input: Mutex::new(Box::new(tokio::io::stdin())),
         out: Box::new(tokio::io::stdout()),
         err: Box::new(tokio::io::stderr()),
         colours: if watched { Colours::Terminal } else { Colours::Never },

@@ -240,7 +240,10 @@ pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<Releas
 }
 
 /// The newest release that is live or still on its way there.
-pub(crate) async fn newest_live_or_pending_of(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Release>> {
+pub(crate) async fn newest_live_or_pending_of(
+    conn: &mut PgConnection,
+    app: AppId,
+) -> sqlx::Result<Option<Release>> {
     let row = fetch_release!(
         conn,
         "WHERE app_id = $1 AND status <> 'failed' ORDER BY version DESC LIMIT 1",
@@ -250,7 +253,11 @@ pub(crate) async fn newest_live_or_pending_of(conn: &mut PgConnection, app: AppI
 }
 
 /// The newest release that succeeded with this commit.
-pub(crate) async fn of_commit(conn: &mut PgConnection, app: AppId, commit: &str) -> sqlx::Result<Option<Release>> {
+pub(crate) async fn of_commit(
+    conn: &mut PgConnection,
+    app: AppId,
+    commit: &str,
+) -> sqlx::Result<Option<Release>> {
     let row = fetch_release!(
         conn,
         "WHERE app_id = $1 AND commit = $2 AND status = 'succeeded' ORDER BY version DESC LIMIT 1",

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use super::names::{NameError, ProcessType};
 
-/// The largest Procfile that is read, in bytes.
-pub(crate) const LARGEST: usize = 64 * 1024;
-
 /// Why a Procfile was refused; lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProcfileError {

@@ -139,15 +139,12 @@ pub(super) async fn run(
     deadline: Duration,
 ) -> Result<Output, CommandError> {
     let name = name(command);
-    let mut child = Child::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let mut child =
+        Child::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let work = async {
-        let (fed, output, errors, status) = tokio::join!(
-            feed(stdin, input),
-            collect(stdout),
-            drain(stderr),
-            child.wait()
-        );
+        let (fed, output, errors, status) =
+            tokio::join!(feed(stdin, input), collect(stdout), drain(stderr), child.wait());
         fed?;
         Ok(Output { status: status?, stdout: output?, stderr: errors })
     };

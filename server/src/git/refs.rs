@@ -38,6 +38,12 @@ impl Repository {
         Ok(found.into_iter().find(|(found, _)| found == name).map(|(_, oid)| oid))
     }
 
+    /// Points a hidden ref at `oid`, wherever it pointed before: a number is used again if its transaction failed.
+    pub(crate) async fn pin(&self, name: &str, oid: Oid) -> Result<(), RefError> {
+        let before = self.pins().await?.into_iter().find(|(pin, _)| pin == name).map(|(_, oid)| oid);
+        self.update_ref(name, oid, before.unwrap_or(Oid::ZERO)).await
+    }
+
     /// Moves one ref if it still is where the caller saw it.
     pub(crate) async fn update_ref(&self, name: &str, new: Oid, expected: Oid) -> Result<(), RefError> {
         self.update_refs(&[RefUpdate { name: name.to_owned(), new, expected }]).await

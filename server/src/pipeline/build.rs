@@ -24,12 +24,13 @@ pub(crate) enum Image {
     InRegistry { digest: String, blueprint: Value, reuse_key: Option<String> },
 }
 
-/// The largest Dockerfile that is read, in bytes.
-const LARGEST_DOCKERFILE: usize = 1024 * 1024;
-
 pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> Result<Image, Stop> {
     if let (Some(digest), Some(blueprint)) = (&line.build.digest, &line.build.blueprint) {
-        return Ok(Image::InRegistry { digest: digest.clone(), blueprint: blueprint.clone(), reuse_key: None });
+        return Ok(Image::InRegistry {
+            digest: digest.clone(),
+            blueprint: blueprint.clone(),
+            reuse_key: None,
+        });
     }
     let dockerfile = read_dockerfile(source, &detected.dockerfile)?;
     let extra_ca = line.platform.extra_ca().await.map_err(Stop::ours)?;
@@ -87,7 +88,7 @@ impl Line {
 }
 
 fn read_dockerfile(source: &Source, path: &str) -> Result<String, Stop> {
-    let bytes = source.snapshot.read(path, LARGEST_DOCKERFILE).map_err(|error| Stop::Failed(error.to_string()))?;
+    let bytes = source.snapshot.read(path).map_err(super::source::stop)?;
     let bytes = bytes.ok_or_else(|| Stop::Failed(format!("{path} is not a file in the pushed commit")))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -102,7 +103,9 @@ async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Imag
     if !there.map_err(|error| Stop::ours(error.into()))? {
         return Ok(None);
     }
-    line.transcript.step(format!("Nothing to build: build {} made an image of just the same", made.number)).await;
+    line.transcript
+        .step(format!("Nothing to build: build {} made an image of just the same", made.number))
+        .await;
     line.transcript.detail(&made.digest).await;
     line.transcript.detail("To build it all the same: git push -o no-cache, or builds:retry").await;
     let reuse_key = Some(reuse_key.to_owned());
@@ -129,11 +132,9 @@ async fn secrets(line: &Line, dockerfile: &str) -> Result<BTreeMap<String, Secre
 fn stop(error: BuildError) -> Stop {
     match error {
         BuildError::Cancelled => Stop::Canceled,
-        BuildError::EngineLost(_) | BuildError::Engine(_) => Stop::Errored {
-            sentence: error.to_string(),
-            error: error.into(),
-            again: Again::Yes,
-        },
+        BuildError::EngineLost(_) | BuildError::Engine(_) => {
+            Stop::Errored { sentence: error.to_string(), error: error.into(), again: Again::Yes }
+        }
         said => Stop::Failed(said.to_string()),
     }
 }

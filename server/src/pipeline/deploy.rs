@@ -70,7 +70,12 @@ pub(crate) async fn roll_out(
         }
         Err(RolloutError::Unreachable(reason)) => {
             transcript.warn(&reason).await;
-            transcript.warn(format!("v{} is recorded; its rollout goes on when the target is back", release.version)).await;
+            transcript
+                .warn(format!(
+                    "v{} is recorded; its rollout goes on when the target is back",
+                    release.version
+                ))
+                .await;
             Ok(Rolled::Waiting(reason))
         }
         Err(RolloutError::Interrupted) => {
@@ -108,7 +113,9 @@ async fn with_code(platform: &Platform, app: &App, release: Release) -> anyhow::
         return Ok(release);
     }
     let mut conn = platform.pool.acquire().await?;
-    let Some(good) = releases::good_before(&mut conn, app.id, release.version).await? else { return Ok(release) };
+    let Some(good) = releases::good_before(&mut conn, app.id, release.version).await? else {
+        return Ok(release);
+    };
     match good.code {
         Some(code) if release.code.as_ref() != Some(&code) => {
             let _gone_if_lost = releases::take_code(&mut conn, release.id, &code).await?;

@@ -16,6 +16,17 @@ pub(crate) struct Detected {
     pub(crate) processes: Option<BTreeMap<ProcessType, String>>,
 }
 
+impl Detected {
+    /// For a dry run: what would be built, and what would run.
+    pub(crate) fn describe(&self) -> String {
+        let runs = match &self.processes {
+            None => "the image's own command as web".to_owned(),
+            Some(processes) => processes.keys().map(ProcessType::as_str).collect::<Vec<_>>().join(", "),
+        };
+        format!("would build with {} and run {runs}", self.dockerfile)
+    }
+}
+
 pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, Stop> {
     let detected = inspect(source, line.app.dockerfile.as_deref()).map_err(Stop::Failed)?;
     line.transcript.step(format!("Dockerfile found: {}", detected.dockerfile)).await;
@@ -30,8 +41,9 @@ pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, S
 pub(crate) fn inspect(source: &Snapshot, chosen: Option<&str>) -> Result<Detected, String> {
     let files = source.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
     let paths = files.map(|entry| entry.path.as_str());
-    let Plan::Dockerfile { path } = slipway_buildpacks::detect(paths, chosen).map_err(|error| error.to_string())?;
-    let processes = match source.read("Procfile", procfile::LARGEST) {
+    let Plan::Dockerfile { path } =
+        slipway_buildpacks::detect(paths, chosen).map_err(|error| error.to_string())?;
+    let processes = match source.read("Procfile") {
         Ok(None) => None,
         Ok(Some(bytes)) => {
             Some(procfile::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?)

@@ -54,11 +54,19 @@ pub(crate) fn build_job(app: crate::domain::ids::AppId, build: BuildId) -> Plann
 
 /// A rollout has a lane of its own: a rollback overtakes, it never queues.
 pub(crate) fn rollout_job(app: &App, release: ReleaseId) -> Planned {
-    Planned { kind: ROLLOUT, lane: format!("rollout:{}:{release}", app.id), payload: json!({ "release": release }) }
+    Planned {
+        kind: ROLLOUT,
+        lane: format!("rollout:{}:{release}", app.id),
+        payload: json!({ "release": release }),
+    }
 }
 
 /// Handles a [`BUILD`] job.
-pub(crate) async fn build(platform: Arc<Platform>, job: Job, lost: CancellationToken) -> Result<(), JobError> {
+pub(crate) async fn build(
+    platform: Arc<Platform>,
+    job: Job,
+    lost: CancellationToken,
+) -> Result<(), JobError> {
     let Some((app, build)) = begin(&platform, &job).await.map_err(retry)? else { return Ok(()) };
     let span = info_span!("build", app = %app.name, build.id = %build.id, build.number = build.number);
     drive(platform, app, build, lost).instrument(span).await
@@ -66,7 +74,8 @@ pub(crate) async fn build(platform: Arc<Platform>, job: Job, lost: CancellationT
 
 /// Takes the build for this attempt; `None` if there is nothing to do any more.
 async fn begin(platform: &Platform, job: &Job) -> anyhow::Result<Option<(App, Build)>> {
-    let id: BuildId = serde_json::from_value(job.payload["build"].clone()).context("the job names no build")?;
+    let id: BuildId =
+        serde_json::from_value(job.payload["build"].clone()).context("the job names no build")?;
     let mut conn = platform.pool.acquire().await?;
     if builds::begin(&mut conn, id, job.attempt).await? == Fenced::Lost {
         return Ok(None);
@@ -75,7 +84,12 @@ async fn begin(platform: &Platform, job: &Job) -> anyhow::Result<Option<(App, Bu
     Ok(apps::by_id(&mut conn, build.app_id).await?.map(|app| (app, build)))
 }
 
-async fn drive(platform: Arc<Platform>, app: App, build: Build, lost: CancellationToken) -> Result<(), JobError> {
+async fn drive(
+    platform: Arc<Platform>,
+    app: App,
+    build: Build,
+    lost: CancellationToken,
+) -> Result<(), JobError> {
     let secrets = workload::config_vars(&platform, &app, &app.config).await.map_err(retry)?;
     let settings = LogSettings {
         pool: platform.pool.clone(),
@@ -85,11 +99,14 @@ async fn drive(platform: Arc<Platform>, app: App, build: Build, lost: Cancellati
     };
     let (transcript, written) = open(settings, build.id);
     let cancel = platform.cancels.register(build.id);
-    let line = Line { platform: Arc::clone(&platform), app, build, transcript, cancel: cancel.token().clone() };
+    let line =
+        Line { platform: Arc::clone(&platform), app, build, transcript, cancel: cancel.token().clone() };
     line.transcript.step(format!("Build {} of {}", line.build.number, short(&line.build.commit))).await;
     let outcome = if line.build.attempt > BUILD_ATTEMPTS {
         Err(Stop::Errored {
-            sentence: format!("the build was started {BUILD_ATTEMPTS} times and its worker was lost each time"),
+            sentence: format!(
+                "the build was started {BUILD_ATTEMPTS} times and its worker was lost each time"
+            ),
             error: anyhow::anyhow!("worker lost"),
             again: Again::No,
         })

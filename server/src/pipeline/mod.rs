@@ -73,7 +73,7 @@ pub(crate) enum Again {
 pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
     turn::still_wanted(line).await?;
     let source = line.stage("snapshot", source::take(line)).await?;
-    let plan = line.stage("detect", detect::choose(line, &source)).await?;
+    let plan = line.stage("detect", detect::choose(line, &source.snapshot)).await?;
     let image = line.stage("build", build::image(line, &source, &plan)).await?;
     let pushed = line.stage("push", push::to_registry(line, image)).await?;
     let release = line.stage("release", release::record(line, pushed)).await?;
@@ -82,7 +82,11 @@ pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
 
 impl Line {
     /// Runs a stage in a span of its own, and records how long it took.
-    async fn stage<T>(&self, name: &'static str, stage: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    async fn stage<T>(
+        &self,
+        name: &'static str,
+        stage: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_began(&mut conn, self.build.id, name).await?;
         drop(conn);

@@ -46,11 +46,11 @@ pub(crate) async fn to_registry(line: &Line, image: Image) -> Result<Pushed, Sto
 
 /// Every build has its tag, also one that reuses an image.
 async fn tag_existing(line: &Line, digest: &str) -> Result<(), Stop> {
-    line.platform
-        .registry
-        .tag(&line.repository(), digest, &line.tag())
-        .await
-        .map_err(|error| Stop::Errored { sentence: error.to_string(), error: error.into(), again: Again::Yes })
+    line.platform.registry.tag(&line.repository(), digest, &line.tag()).await.map_err(|error| Stop::Errored {
+        sentence: error.to_string(),
+        error: error.into(),
+        again: Again::Yes,
+    })
 }
 
 async fn push(line: &Line, id: &str) -> Result<String, Stop> {

@@ -20,8 +20,12 @@ pub(crate) async fn record(line: &Line, pushed: Pushed) -> Result<ReleaseId, Sto
             "a newer build was released or a rollback was made while this one was on its way".to_owned(),
         ));
     }
-    let code =
-        Code { commit: build.commit.clone(), image: pushed.image, digest: pushed.digest, blueprint: pushed.blueprint };
+    let code = Code {
+        commit: build.commit.clone(),
+        image: pushed.image,
+        digest: pushed.digest,
+        blueprint: pushed.blueprint,
+    };
     let short = build.commit.get(..7).unwrap_or(&build.commit);
     let new = NewRelease {
         description: &format!("Deploy {short}"),

@@ -74,7 +74,9 @@ fn base_images(dockerfile: &str) -> Option<BTreeSet<String>> {
         match words.next().map(str::to_ascii_uppercase).as_deref() {
             Some("ARG") => {
                 let argument = words.next().and_then(|word| word.split_once('='));
-                defaults.extend(argument.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())));
+                defaults.extend(
+                    argument.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())),
+                );
             }
             Some("FROM") => {
                 let mut words = words.filter(|word| !word.starts_with("--"));
@@ -91,7 +93,8 @@ fn base_images(dockerfile: &str) -> Option<BTreeSet<String>> {
                 for from in line.split(['=', ',', ' ']).zip(line.split(['=', ',', ' ']).skip(1)) {
                     let (key, value) = from;
                     let is_from = key == "--from" || key == "from";
-                    let is_stage = stages.contains(&value.to_ascii_lowercase()) || value.parse::<u16>().is_ok();
+                    let is_stage =
+                        stages.contains(&value.to_ascii_lowercase()) || value.parse::<u16>().is_ok();
                     if is_from && !is_stage {
                         bases.insert(expanded(value, &defaults)?);
                     }

@@ -27,7 +27,9 @@ pub(crate) async fn still_wanted(line: &Line) -> Result<(), Stop> {
         return Ok(());
     }
     let by = releases::of_commit(&mut conn, line.app.id, released).await?;
-    let who = by.map_or_else(String::new, |release| format!(": {} released v{}", release.actor_name, release.version));
+    let who = by.map_or_else(String::new, |release| {
+        format!(": {} released v{}", release.actor_name, release.version)
+    });
     Err(Stop::Failed(format!(
         "the branch has moved since your push{who} ({}), and your commit does not contain it. \
          Run `git fetch` and merge or rebase, then push again",

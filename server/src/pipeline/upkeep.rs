@@ -83,7 +83,8 @@ async fn current_workload(platform: &Platform, app: &App) -> anyhow::Result<Opti
 async fn take_up_orphans(platform: &Platform) -> anyhow::Result<()> {
     let mut conn = platform.pool.acquire().await?;
     for build in builds::orphaned(&mut conn).await? {
-        builds::end_orphan(&mut conn, build, "the platform lost this build: push again, or `builds:retry`").await?;
+        builds::end_orphan(&mut conn, build, "the platform lost this build: push again, or `builds:retry`")
+            .await?;
         platform.logs.wake(build);
         warn!(build.id = %build, "Ended a build that no job would take further");
     }

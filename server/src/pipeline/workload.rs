@@ -17,7 +17,11 @@ use crate::platform::Platform;
 use crate::target::{Check, Command, Process, Workload};
 
 /// What `release` runs; `None` for a release without code (config set before the first push).
-pub(crate) async fn of(platform: &Platform, app: &App, release: &Release) -> anyhow::Result<Option<Workload>> {
+pub(crate) async fn of(
+    platform: &Platform,
+    app: &App,
+    release: &Release,
+) -> anyhow::Result<Option<Workload>> {
     let Some(code) = &release.code else { return Ok(None) };
     let config = config_vars(platform, app, &release.config).await?;
     Ok(Some(Workload {

@@ -9,10 +9,13 @@ pub(crate) mod kubernetes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::stream::BoxStream;
+use futures::StreamExt;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+use self::kubernetes::{LogSource, Reconciled};
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::transcript::Transcript;
 
@@ -33,7 +36,8 @@ impl Target {
         interrupt: &CancellationToken,
     ) -> Result<(), RolloutError> {
         match self {
-            Self::Docker(target) => target.roll_out(next, previous, transcript, interrupt).await,
+            // What ran before is not touched before the new processes are healthy: there is nothing to go back to.
+            Self::Docker(target) => target.roll_out(next, transcript, interrupt).await,
             Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).await,
         }
     }
@@ -42,23 +46,45 @@ impl Target {
     pub(crate) async fn reconcile(&self, desired: &[Workload]) -> anyhow::Result<()> {
         match self {
             Self::Docker(target) => Ok(target.reconcile(desired).await?),
-            Self::Kubernetes(target) => Ok(target.reconcile(desired).await?),
+            Self::Kubernetes(target) => {
+                for workload in desired {
+                    if let Reconciled::Applied(reasons) = target.reconcile(workload).await? {
+                        info!(app = %workload.app, "Applied v{} again: {}", workload.version, reasons.join("; "));
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
     /// The app's processes.
-    pub(crate) async fn processes(&self, app: &AppName) -> anyhow::Result<Vec<ProcessStatus>> {
+    pub(crate) async fn processes(&self, of: Whose<'_>) -> anyhow::Result<Vec<ProcessStatus>> {
         match self {
-            Self::Docker(target) => Ok(target.processes(app).await?),
-            Self::Kubernetes(target) => Ok(target.processes(app).await?),
+            Self::Docker(target) => Ok(target.processes(of.app).await?),
+            Self::Kubernetes(target) => Ok(target.processes(of.app, of.adopted).await?),
         }
     }
 
-    /// What the app's processes write.
-    pub(crate) async fn logs(&self, app: &AppName, query: LogQuery) -> anyhow::Result<BoxStream<'static, LogLine>> {
+    /// Sends what the app's processes write, until all is said or the receiver goes away.
+    pub(crate) async fn logs(
+        &self,
+        of: Whose<'_>,
+        query: LogQuery,
+        lines: mpsc::Sender<LogLine>,
+    ) -> anyhow::Result<()> {
         match self {
-            Self::Docker(target) => Ok(target.logs(app, query).await?),
-            Self::Kubernetes(target) => Ok(target.logs(app, query).await?),
+            Self::Docker(target) => {
+                let mut written = target.logs(of.app, query).await?;
+                while let Some(line) = written.next().await {
+                    if lines.send(line).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::Kubernetes(target) => {
+                Ok(target.logs(LogSource { app: of.app, adopted: of.adopted, query }, lines).await?)
+            }
         }
     }
 
@@ -74,9 +100,24 @@ impl Target {
     pub(crate) async fn health(&self) -> anyhow::Result<()> {
         match self {
             Self::Docker(target) => Ok(target.health().await?),
-            Self::Kubernetes(target) => target.health().await.map(drop).map_err(Into::into),
+            Self::Kubernetes(target) => {
+                let missing = target.health().await?.missing;
+                anyhow::ensure!(
+                    missing.is_empty(),
+                    "rights are missing in the cluster: {}",
+                    missing.join("; ")
+                );
+                Ok(())
+            }
         }
     }
+}
+
+/// Whose processes are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    pub(crate) app: &'a AppName,
+    pub(crate) adopted: Option<&'a Adoption>,
 }
 
 /// One release as a target sees it.

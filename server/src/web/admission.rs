@@ -5,8 +5,8 @@
 //! the request's extensions; it does not look them up by itself.
 
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::request::Parts;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sqlx::PgConnection;
@@ -46,7 +46,11 @@ pub(super) struct PathTeam {
 }
 
 /// Middleware of one route.
-pub(super) async fn admit(State((web, access)): State<(Web, Access)>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    State((web, access)): State<(Web, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if access == Access::Public {
         return next.run(request).await;
     }
@@ -117,9 +121,9 @@ async fn path_name(parts: &mut Parts, access: Access) -> String {
         _ => "app",
     };
     let params = RawPathParams::from_request_parts(parts, &()).await;
-    let name = params.ok().and_then(|params| {
-        params.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned())
-    });
+    let name = params
+        .ok()
+        .and_then(|params| params.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned()));
     name.unwrap_or_default()
 }
 
@@ -132,7 +136,8 @@ async fn principal_of(web: &Web, parts: &Parts) -> Result<Principal, ApiError> {
         return Err(ApiError::Unauthorized("requests from pages of other sites are not served".to_owned()));
     }
     let peer = parts.extensions.get::<Peer>().copied();
-    let peer = peer.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the connection has not introduced itself")))?;
+    let peer =
+        peer.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the connection has not introduced itself")))?;
     Ok(web.gate.admit(peer, &parts.headers).await?.principal)
 }
 

@@ -61,7 +61,9 @@ impl ApiError {
             Self::NotAdmitted(refused) => (refused.status(), gate_id(refused)),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Denied(Denied::Unknown) | Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
             Self::InvalidParams(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_params"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable"),
@@ -86,7 +88,8 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unavailable(
-                "the platform's database does not answer: nothing was changed; try again in a moment".to_owned(),
+                "the platform's database does not answer: nothing was changed; try again in a moment"
+                    .to_owned(),
             ),
             other => Self::Internal(anyhow::Error::new(other).context("querying the database")),
         }

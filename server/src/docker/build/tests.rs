@@ -224,8 +224,7 @@ async fn a_broken_dockerfile_is_quoted() {
 async fn a_dockerfile_may_have_any_name_and_place_or_be_ours() {
     let Some(bench) = Bench::new().await else { return };
     let nonce = nonce();
-    let dockerfile =
-        format!(
+    let dockerfile = format!(
         "FROM slipway/base:latest AS first\nCOPY one /one\nRUN cat /one\nFROM scratch AS last\nCOPY one /\n"
     );
     let files = [("deploy/My.Containerfile", File(&dockerfile)), ("one", File(&nonce))];

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{MAX_PACK, ReceiveLimits};
 use super::pack::Source;
 use super::quarantine::Quarantine;
 use super::reply::ClientGone;
 use super::request::Request;
+use super::{MAX_PACK, ReceiveLimits};
 use crate::git::command::CommandError;
 
 /// What of an error output is worth repeating.
@@ -29,7 +29,9 @@ pub(crate) enum PackError {
          its own (`*.ext -delta` in .gitattributes, then `git repack -adF`)"
     )]
     ObjectTooLarge,
-    #[error("what was sent is not a valid pack ({0}): push again; if it happens again, `git fsck` finds the fault")]
+    #[error(
+        "what was sent is not a valid pack ({0}): push again; if it happens again, `git fsck` finds the fault"
+    )]
     Invalid(String),
     #[error(
         "object {object} is not safe to accept ({rule}: {detail}): find the commit with \

@@ -22,8 +22,7 @@ use crate::git::command::{self, Child, CommandError};
 use crate::git::repository::Repository;
 
 /// Mistakes of old tools, in histories that nobody can rewrite; harmless to us. All else that fsck knows is refused.
-const STRICT: &str =
-    "--strict=badTimezone=ignore,missingSpaceBeforeDate=ignore,zeroPaddedFilemode=ignore";
+const STRICT: &str = "--strict=badTimezone=ignore,missingSpaceBeforeDate=ignore,zeroPaddedFilemode=ignore";
 
 /// Resolving deltas, after the last byte has come.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(15 * 60);

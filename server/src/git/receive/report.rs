@@ -119,7 +119,7 @@ mod tests {
         let wire = render(Report::V1, &Ok(()), &results);
         assert_eq!(
             String::from_utf8(wire).unwrap(),
-            "000eunpack ok\n0028ng refs/heads/x no ok refs/heads/y\n0000"
+            "000eunpack ok\n0027ng refs/heads/x no ok refs/heads/y\n0000"
         );
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
-use super::{MAX_OPTIONS, MAX_REFS, ReceiveLimits};
 use super::pktline::{Packet, PacketError, read_packet};
 use super::refname::{self, RefNameError};
+use super::{MAX_OPTIONS, MAX_REFS, ReceiveLimits};
 use crate::git::oid::Oid;
 
 /// Bytes of one push option.
@@ -94,7 +94,9 @@ pub(crate) enum Problem {
     TooManyOptions { count: usize, limit: usize },
     #[error("a push option of more than {LONGEST_OPTION} bytes, or with control characters")]
     Option,
-    #[error("the clone's history ends at more than {MOST_SHALLOW} commits: run `git fetch --unshallow` first")]
+    #[error(
+        "the clone's history ends at more than {MOST_SHALLOW} commits: run `git fetch --unshallow` first"
+    )]
     TooManyShallow,
     #[error("{name} cannot be pushed: {reason}")]
     Name { name: String, reason: RefNameError },

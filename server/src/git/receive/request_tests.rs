@@ -21,7 +21,8 @@ fn wire(lists: &[&[String]]) -> Vec<u8> {
 fn commands(count: usize) -> Vec<String> {
     let command = |n| format!("{ZERO} {A} refs/heads/b{n}");
     let mut lines: Vec<_> = (0..count).map(command).collect();
-    lines[0].push_str("\0 report-status-v2 report-status side-band-64k push-options atomic quiet agent=git/2.39");
+    lines[0]
+        .push_str("\0 report-status-v2 report-status side-band-64k push-options atomic quiet agent=git/2.39");
     lines
 }
 

@@ -53,6 +53,7 @@ impl DockerTarget {
         started: &Started,
     ) -> Result<(), String> {
         tokio::select! {
+            biased;
             () = self.ended(&started.id) => Err(self.crash(process, started).await),
             healthy = self.check(app, process, started) => healthy,
         }
@@ -61,7 +62,7 @@ impl DockerTarget {
     async fn check(&self, app: &AppName, process: &Process, started: &Started) -> Result<(), String> {
         let (timeout, path) = match &process.check {
             Check::Uptime(uptime) => {
-                tokio::time::sleep(uptime.saturating_sub(started.at.elapsed())).await;
+                tokio::time::sleep(*uptime).await;
                 return Ok(());
             }
             Check::Http { path, timeout } => (*timeout, Some(path.as_str())),

@@ -1,7 +1,8 @@
 //! From one release to the next: start, prove, switch, retire.
 
 use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::create::{CreateError, Started};
@@ -56,9 +57,13 @@ impl DockerTarget {
     ) -> Result<Vec<Started>, RolloutError> {
         // Cancelled by the first that fails too: the others need not be waited for.
         let stop = interrupt.child_token();
-        let mut results = stream::iter(&plan.missing)
-            .map(|(slot, process)| self.prove(next, process, slot, &stop))
-            .buffer_unordered(STARTED_AT_ONCE);
+        // Boxed: a stream that borrows in its closure is not `Send` for every lifetime, which a task needs.
+        let trials: Vec<BoxFuture<'_, _>> = plan
+            .missing
+            .iter()
+            .map(|(slot, process)| self.prove(next, process, slot, &stop).boxed())
+            .collect();
+        let mut results = stream::iter(trials).buffer_unordered(STARTED_AT_ONCE);
         let (mut healthy, mut failure) = (Vec::new(), None);
         while let Some(result) = results.next().await {
             match result {

@@ -96,13 +96,18 @@ impl KubernetesTarget {
             Source::Release(previous) => format!("v{}", previous.version),
             Source::Found => "What was there before the first push".to_owned(),
         };
-        let watched = back.patch_all(found).await?;
+        // What was found has been patched since.
+        let mut now = Vec::new();
+        for deployment in found {
+            now.extend(back.cluster.get::<Deployment>(&deployment.name_any()).await?);
+        }
+        let watched = back.patch_all(&now).await?;
         // The owner's old pods never went away or were healthy before; no need to watch them settle.
         let watched: Vec<_> =
             watched.into_iter().map(|one| Watched { settle: Duration::ZERO, ..one }).collect();
         let patience = Patience { total: self.patience.going_back, ..self.patience.clone() };
         match watch::until_done(&back.cluster, &watched, &patience, transcript).await {
-            Ok(()) => Ok(format!("{was} runs again in all {} Deployments.", found.len())),
+            Ok(()) => Ok(format!("{was} runs again in all {} Deployments.", now.len())),
             Err(Halt::Fault(fault)) => Err(fault.into()),
             Err(Halt::Failed(why)) => Ok(format!("{was} was put back, but is not healthy either:\n{why}")),
         }
@@ -118,7 +123,7 @@ impl Move<'_> {
 
     async fn patch(&self, mut live: Deployment) -> Result<Watched, Fault> {
         let name = live.name_any();
-        let before = live.metadata.generation;
+        let mut moved = false;
         let mut attempt = 1;
         loop {
             if objects::version_of(&live.metadata) > self.fence {
@@ -127,17 +132,16 @@ impl Move<'_> {
             let images = self.images(&live);
             let annotations = self.annotations(&live);
             let Some(patch) = adopted_patch::build(&live, &images, &annotations) else {
-                return Ok(self.watched(&live, images, false));
+                return Ok(self.watched(&live, images, moved));
             };
+            // The generation does not tell: a Deployment's rises with its annotations too.
+            moved = adopted_patch::images(&live, self.containers) != images;
             match self.cluster.patch_json::<Deployment>(&name, &patch).await {
                 Err(fault) if fault.is_conflict() && attempt < ATTEMPTS => {
                     live = self.cluster.get(&name).await?.ok_or(fault)?;
                 }
                 Err(fault) => return Err(fault),
-                Ok(patched) => {
-                    let moved = patched.metadata.generation != before;
-                    return Ok(self.watched(&patched, images, moved));
-                }
+                Ok(patched) => return Ok(self.watched(&patched, images, moved)),
             }
             attempt += 1;
         }
@@ -177,7 +181,8 @@ impl Move<'_> {
             let name = deployment.name_any();
             let mut attempt = 1;
             while let Some(live) = self.cluster.get::<Deployment>(&name).await? {
-                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)]) else {
+                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)])
+                else {
                     break;
                 };
                 match self.cluster.patch_json::<Deployment>(&name, &patch).await {
@@ -254,12 +259,7 @@ async fn existing(cluster: &Cluster) -> Result<String, Fault> {
 }
 
 /// All that can be refused before the first patch.
-fn check(
-    cluster: &Cluster,
-    found: &[Deployment],
-    next: &Workload,
-    adoption: &Adoption,
-) -> Result<(), Halt> {
+fn check(cluster: &Cluster, found: &[Deployment], next: &Workload, adoption: &Adoption) -> Result<(), Halt> {
     for deployment in found {
         let name = deployment.name_any();
         if adopted_patch::images(deployment, &adoption.containers).is_empty() {

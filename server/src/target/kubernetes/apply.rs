@@ -79,9 +79,7 @@ fn replicas(process: &Process, found: Option<&Deployment>) -> Option<i32> {
     let quantity = i32::try_from(process.quantity).unwrap_or(i32::MAX);
     match found {
         Some(found) if quantity > 0 && replicas_are_foreign(found) => None,
-        Some(found) if quantity > 0 => {
-            found.spec.as_ref().and_then(|spec| spec.replicas).or(Some(quantity))
-        }
+        Some(found) if quantity > 0 => found.spec.as_ref().and_then(|spec| spec.replicas).or(Some(quantity)),
         _ => Some(quantity),
     }
 }

@@ -75,8 +75,7 @@ impl Live {
                 None => {}
             }
         }
-        let foreign =
-            |service: &Service| !objects::is_ours(&service.metadata, platform, &workload.app);
+        let foreign = |service: &Service| !objects::is_ours(&service.metadata, platform, &workload.app);
         let has_web = workload.processes.iter().any(|process| process.name.is_web());
         if has_web && self.service.as_ref().is_some_and(foreign) {
             return Err(stranger("Service", &objects::service_name(&workload.app), cluster));
@@ -106,10 +105,11 @@ async fn autoscaled(cluster: &Cluster) -> Result<BTreeSet<String>, Fault> {
 async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
     let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
     let name = cluster.namespace();
-    let namespace = match cluster.call(&doing::<Namespace>("reading", name), || namespaces.get_opt(name)).await {
-        Err(fault) if fault.is_forbidden() => None,
-        other => other?,
-    };
+    let namespace =
+        match cluster.call(&doing::<Namespace>("reading", name), || namespaces.get_opt(name)).await {
+            Err(fault) if fault.is_forbidden() => None,
+            other => other?,
+        };
     let level = namespace.and_then(|found| found.labels().get(ENFORCED_LEVEL).cloned());
     Ok(if level.as_deref() == Some("restricted") { RunAs::NonRoot } else { RunAs::AsTheImageSays })
 }

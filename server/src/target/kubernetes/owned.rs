@@ -6,13 +6,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 
+use super::KubernetesTarget;
 use super::apply;
 use super::cluster::Fault;
 use super::live::Live;
 use super::manifest::Blueprint;
 use super::objects;
 use super::watch::{self, Halt, Patience};
-use super::KubernetesTarget;
 use crate::domain::names::AppName;
 use crate::target::{RolloutError, Workload};
 use crate::transcript::Transcript;
@@ -36,13 +36,9 @@ impl KubernetesTarget {
         }
     }
 
-    async fn put_in_place(
-        &self,
-        next: &Workload,
-        live: &Live,
-        transcript: &Transcript,
-    ) -> Result<(), Halt> {
-        let watched = apply::everything(&self.cluster, live, self.blueprint(next, live), next.version).await?;
+    async fn put_in_place(&self, next: &Workload, live: &Live, transcript: &Transcript) -> Result<(), Halt> {
+        let watched =
+            apply::everything(&self.cluster, live, self.blueprint(next, live), next.version).await?;
         watch::until_done(&self.cluster, &watched, &self.patience, transcript).await
     }
 
@@ -70,10 +66,9 @@ impl KubernetesTarget {
         match watch::until_done(&self.cluster, &watched, &patience, transcript).await {
             Ok(()) => Ok(format!("v{} runs again, all process types of it.", previous.version)),
             Err(Halt::Fault(fault)) => Err(fault.into()),
-            Err(Halt::Failed(why)) => Ok(format!(
-                "v{} was put back, but is not healthy either:\n{why}",
-                previous.version
-            )),
+            Err(Halt::Failed(why)) => {
+                Ok(format!("v{} was put back, but is not healthy either:\n{why}", previous.version))
+            }
         }
     }
 

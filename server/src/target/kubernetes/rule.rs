@@ -6,7 +6,7 @@
 //! pause end the watch with their own answers.
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 
 use super::objects;
 
@@ -42,7 +42,10 @@ pub(super) enum Verdict {
     DeadlineExceeded(String),
     Paused,
     /// Somebody else set another image: container and the image that stands there now.
-    Overwritten { container: String, image: String },
+    Overwritten {
+        container: String,
+        image: String,
+    },
     /// A newer release of ours was written over it.
     Newer,
 }
@@ -83,6 +86,9 @@ pub(super) fn judge(live: &Deployment, replica_set: Option<&str>, pin: &Pin) -> 
 }
 
 /// The ReplicaSet of the Deployment's current revision, among those that it owns.
+///
+/// The revision alone is not enough: when replicas change together with the template, the controller scales first and
+/// says "observed" while the revision is still the old one. So the template has to be the same too.
 pub(super) fn current_replica_set<'a>(
     live: &Deployment,
     replica_sets: &'a [ReplicaSet],
@@ -93,6 +99,8 @@ pub(super) fn current_replica_set<'a>(
         let owners = set.metadata.owner_references.as_deref().unwrap_or_default();
         owners.iter().any(|owner| owner.uid == uid)
             && objects::annotation(&set.metadata, REVISION) == Some(revision)
+            && pod_spec(set.spec.as_ref().and_then(|spec| spec.template.as_ref()))
+                == pod_spec(live.spec.as_ref().map(|spec| &spec.template))
     })
 }
 
@@ -100,6 +108,10 @@ pub(super) fn current_replica_set<'a>(
 pub(super) fn containers(live: &Deployment) -> impl Iterator<Item = &Container> {
     let spec = live.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
+}
+
+fn pod_spec(template: Option<&PodTemplateSpec>) -> Option<&PodSpec> {
+    template?.spec.as_ref()
 }
 
 fn foreign_image(live: &Deployment, pin: &Pin) -> Option<(String, String)> {

@@ -39,9 +39,8 @@ fn verdict(change: Value) -> Verdict {
 
 #[test]
 fn the_counts_follow_kubectls_rule() {
-    let waiting = |updated, total, available| {
-        Verdict::Waiting(Progress { desired: 2, updated, total, available })
-    };
+    let waiting =
+        |updated, total, available| Verdict::Waiting(Progress { desired: 2, updated, total, available });
     let status = |updated: i32, total: i32, available: i32| {
         verdict(json!({ "status": {
             "updatedReplicas": updated, "replicas": total, "availableReplicas": available
@@ -115,16 +114,23 @@ fn the_current_replica_set_is_owned_and_of_the_current_revision() {
     let mut deployment = live(json!({ "metadata": { "uid": "d1" } }));
     let annotations = deployment.metadata.annotations.get_or_insert_default();
     annotations.insert("deployment.kubernetes.io/revision".to_owned(), "3".to_owned());
-    let set = |name: &str, owner: &str, revision: &str| -> ReplicaSet {
+    let set = |name: &str, owner: &str, revision: &str, image: &str| -> ReplicaSet {
         serde_json::from_value(json!({ "metadata": {
             "name": name,
             "annotations": { "deployment.kubernetes.io/revision": revision },
             "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": owner }]
-        } }))
+        }, "spec": { "selector": {}, "template": {
+            "spec": { "containers": [{ "name": "web", "image": image }] }
+        } } }))
         .expect("a ReplicaSet")
     };
-    let sets = [set("foreign", "d2", "3"), set("old", "d1", "2"), set("new", "d1", "3")];
+    let sets = [
+        set("foreign", "d2", "3", OURS),
+        set("old", "d1", "2", OURS),
+        set("not-yet-replaced", "d1", "3", "registry/blog:old"),
+        set("new", "d1", "3", OURS),
+    ];
     let current = current_replica_set(&deployment, &sets).and_then(|set| set.metadata.name.as_deref());
     assert_eq!(current, Some("new"));
-    assert!(current_replica_set(&deployment, &sets[..2]).is_none());
+    assert!(current_replica_set(&deployment, &sets[..3]).is_none());
 }

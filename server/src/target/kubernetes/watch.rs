@@ -145,7 +145,9 @@ impl<'a> Course<'a> {
     async fn look(&mut self, cluster: &Cluster, patience: &Patience, late: bool) -> Result<Seen, Halt> {
         let name = &self.watched.deployment;
         let Some(live) = cluster.get::<Deployment>(name).await? else {
-            return Err(Halt::Failed(format!("Deployment {name} was deleted while it was rolled out. Push again.")));
+            return Err(Halt::Failed(format!(
+                "Deployment {name} was deleted while it was rolled out. Push again."
+            )));
         };
         // Which ReplicaSet is the current one matters only for what is not complete.
         let quick = rule::judge(&live, None, &self.watched.pin);
@@ -166,9 +168,8 @@ impl<'a> Course<'a> {
                 let line = self.news(&self.count(progress));
                 Ok(Seen { done: self.settled(&pods), line })
             }
-            (Verdict::Waiting(_) | Verdict::Unobserved, Some(trouble)) => {
-                Err(Halt::Failed(self.describe(cluster, &trouble).await))
-            }
+            // Not while unobserved: the pods that are seen then may be those of the revision before.
+            (Verdict::Waiting(_), Some(trouble)) => Err(Halt::Failed(self.describe(cluster, &trouble).await)),
             (Verdict::Waiting(_), None) if late && !troubles.is_empty() => {
                 Err(Halt::Failed(self.describe(cluster, &troubles[0]).await))
             }
@@ -177,7 +178,7 @@ impl<'a> Course<'a> {
                 let line = bearable(&troubles).unwrap_or_else(|| self.count(progress));
                 Ok(Seen { done: false, line: self.news(&line) })
             }
-            (Verdict::Unobserved, None) => Ok(Seen { done: false, line: None }),
+            (Verdict::Unobserved, _) => Ok(Seen { done: false, line: None }),
             (Verdict::DeadlineExceeded(sentence), _) => Err(Halt::Failed(match troubles.first() {
                 Some(trouble) => self.describe(cluster, trouble).await,
                 None => format!("{} did not become healthy in time: {sentence}", self.watched.label),
@@ -215,7 +216,11 @@ impl<'a> Course<'a> {
 
     fn count(&self, progress: Progress) -> String {
         let Progress { desired, updated, available, .. } = progress;
-        format!("{}: {updated} of {desired} updated, {} available", self.watched.label, available.min(updated))
+        format!(
+            "{}: {updated} of {desired} updated, {} available",
+            self.watched.label,
+            available.min(updated)
+        )
     }
 
     fn news(&mut self, line: &str) -> Option<String> {
@@ -230,7 +235,8 @@ impl<'a> Course<'a> {
     async fn describe(&self, cluster: &Cluster, trouble: &Trouble) -> String {
         let mut trouble = trouble.clone();
         if let (Kind::NotReady, Some(limit)) = (trouble.kind, self.watched.start_limit) {
-            trouble.what = format!("ran for {} without answering its check", humantime::format_duration(limit));
+            trouble.what =
+                format!("ran for {} without answering its check", humantime::format_duration(limit));
         }
         evidence::describe(cluster, &self.watched.label, &trouble).await
     }

@@ -4,7 +4,9 @@ use super::super::super::testing::Bridge;
 use super::*;
 
 /// A full working copy with five commits, and a clone of it that has only the last.
-async fn full_and_shallow(bridge: &Bridge) -> (super::super::super::testing::Work, super::super::super::testing::Work) {
+async fn full_and_shallow(
+    bridge: &Bridge,
+) -> (super::super::super::testing::Work, super::super::super::testing::Work) {
     let full = bridge.work("full").await;
     full.history(5).await;
     let from = format!("file://{}", full.path.display());

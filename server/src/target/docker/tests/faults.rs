@@ -19,7 +19,7 @@ fn impatient(line: &str) -> Process {
 
 #[tokio::test]
 async fn a_crash_at_once_shows_its_status_and_the_tail_of_its_log() {
-    let line = "for i in $(seq 40); do echo line $i; done; echo oh no >&2; exit 3";
+    let line = "for i in $(seq 40); do echo line $i; done; sleep 0.2; echo oh no >&2; exit 3";
     let Some(text) = failure_of(process("web", line, tcp())).await else { return };
     assert!(text.starts_with("web.1 ended with exit status 3"), "{text}");
     assert!(

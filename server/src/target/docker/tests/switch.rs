@@ -60,7 +60,9 @@ async fn a_switch_loses_no_request() {
     stage.roll_out(&workload(1, vec![one])).await.expect("v1 runs");
     let load = Load::start(stage.router.address);
     load.until("one", 60).await;
+    let began = std::time::Instant::now();
     stage.roll_out(&workload(2, vec![two])).await.expect("v2 runs");
+    println!("switched after {:?}", began.elapsed());
     load.until("two", 60).await;
     stage.settled().await;
     load.until("two", 90).await;
