@@ -19,9 +19,6 @@ use crate::domain::names::AppName;
 use crate::local::router::Route;
 use crate::target::{Process, Workload};
 
-/// How old a container must be that no workload accounts for: its rollout may be about to be resumed.
-const STRANGER: Duration = Duration::from_secs(300);
-
 /// For processes that were started here to listen, before the route is set without them.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -32,7 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const APPS_AT_ONCE: usize = 4;
 
 impl DockerTarget {
-    /// Converges every app to its workload, and ends what belongs to none. One app's trouble is logged and does not
+    /// Converges every app to its workload, and ends what belongs to none: `desired` has to name every app that is to
+    /// run, also one of which a rollout waits to be resumed (then its release before that). One app's trouble is logged and does not
     /// keep the others waiting; the error is for what concerns them all.
     pub(crate) async fn reconcile(&self, desired: &[Workload]) -> Result<(), TargetError> {
         let mut by_app: BTreeMap<AppName, Vec<Member>> = BTreeMap::new();
@@ -80,7 +78,7 @@ impl DockerTarget {
         let (leave, end): (Vec<_>, Vec<_>) = plan
             .superfluous
             .into_iter()
-            .partition(|member| member.version > workload.version && is_young(member));
+            .partition(|member| member.version > workload.version && self.is_young(member));
         if !leave.is_empty() {
             tracing::info!(app = %workload.app, containers = leave.len(), "Left containers of a newer release alone");
         }
@@ -93,7 +91,7 @@ impl DockerTarget {
         let lock = self.lock_of(app);
         let Ok(highest) = lock.try_lock() else { return Ok(()) };
         let members = self.members(Some(app)).await?;
-        if *highest > 0 || members.iter().any(is_young) {
+        if *highest > 0 || members.iter().any(|member| self.is_young(member)) {
             return Ok(());
         }
         tracing::info!(%app, containers = members.len(), "Ending an app that is not there any more");
@@ -163,14 +161,15 @@ impl DockerTarget {
         }
         Ok(())
     }
+
+    fn is_young(&self, member: &Member) -> bool {
+        let age = jiff::Timestamp::now().duration_since(member.created);
+        age < jiff::SignedDuration::try_from(self.settings.strangers_after)
+            .unwrap_or(jiff::SignedDuration::MAX)
+    }
 }
 
 /// One that was released may be started again. One on trial stays only if it runs: else it has failed.
 fn may_stay(member: &Member) -> bool {
     member.is_running() || member.is_restarting() || member.standing == Standing::Released
-}
-
-fn is_young(member: &Member) -> bool {
-    let age = jiff::Timestamp::now().duration_since(member.created);
-    age < jiff::SignedDuration::try_from(STRANGER).unwrap_or(jiff::SignedDuration::ZERO)
 }

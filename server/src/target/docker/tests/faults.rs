@@ -8,6 +8,7 @@ async fn failure_of(next: Process) -> Option<String> {
     stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");
     let text = stage.failure(&workload(2, vec![next])).await;
     println!("{text}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
     assert_eq!(stage.page().await, "one");
     Some(text)
@@ -82,6 +83,7 @@ async fn one_bad_type_keeps_all_types_on_the_old_release() {
     stage.roll_out(&workload(1, vec![web("one"), worker("exec sleep 1000")])).await.expect("v1 runs");
     let text = stage.failure(&workload(2, vec![web("two"), worker("exit 9")])).await;
     assert!(text.starts_with("worker.1 ended with exit status 9"), "{text}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-worker-1-v1"]);
     assert_eq!(stage.page().await, "one");
 }
@@ -115,6 +117,7 @@ async fn an_interrupted_rollout_lets_go_within_a_second_and_leaves_nothing() {
     println!("let go after {:?}", asked.elapsed());
     assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
     assert!(matches!(result, Err(RolloutError::Interrupted)), "{result:?}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
     assert_eq!(stage.page().await, "one");
 }

@@ -128,3 +128,26 @@ async fn a_removed_app_leaves_nothing() {
     stage.roll_out(&workload(1, vec![web("anew")])).await.expect("a new app of that name");
     assert_eq!(stage.page().await, "anew");
 }
+
+#[tokio::test]
+async fn strangers_are_ended_when_they_are_old_enough() {
+    let Some(mut stage) = stage().await else { return };
+    stage.roll_out(&workload(2, vec![web("two")])).await.expect("runs");
+    let one = [workload(1, vec![web("one")])];
+    // The database says v1, and v2 was never resumed.
+    let mut server = stage.restarted();
+    server.target.reconcile(&one).await.expect("reconciles");
+    assert_eq!(server.page().await, "one");
+    assert_eq!(server.containers().await, ["blog-web-1-v1", "blog-web-1-v2"]);
+    server.target.settings.strangers_after = Duration::ZERO;
+    server.target.reconcile(&one).await.expect("reconciles");
+    server.settled().await;
+    assert_eq!(server.containers().await, ["blog-web-1-v1"]);
+    // An app that is there no more.
+    stage.target.settings.strangers_after = Duration::ZERO;
+    stage.target = DockerTarget { shared: Arc::default(), ..stage.target.clone() };
+    stage.target.reconcile(&[]).await.expect("reconciles");
+    stage.settled().await;
+    assert_eq!(stage.containers().await, Vec::<String>::new());
+    assert!(stage.router.control.routes().await.expect("routes").is_empty());
+}
