@@ -35,6 +35,22 @@ async fn what_was_killed_or_removed_comes_back() {
 }
 
 #[tokio::test]
+async fn a_container_whose_port_was_taken_is_made_anew() {
+    let Some(stage) = stage().await else { return };
+    let desired = [workload(1, vec![web("one")])];
+    stage.roll_out(&desired[0]).await.expect("runs");
+    let id = stage.ids().await.into_keys().next().expect("a container");
+    let address =
+        stage.target.member(&id).await.expect("described").expect("ours").address.expect("published");
+    stage.docker.kill_container(&id, None::<KillContainerOptions>).await.expect("killed");
+    let taken = tokio::net::TcpListener::bind(address).await.expect("the port is free now");
+    stage.target.reconcile(&desired).await.expect("reconciles");
+    assert_eq!(stage.page().await, "one");
+    assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
+    drop(taken);
+}
+
+#[tokio::test]
 async fn what_a_dead_server_left_behind_is_cleaned_up() {
     let Some(stage) = stage().await else { return };
     stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");

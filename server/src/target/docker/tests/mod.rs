@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod pull;
 mod switch;
 
 use std::collections::{BTreeMap, HashMap};
