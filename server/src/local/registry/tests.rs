@@ -40,7 +40,8 @@ async fn what_a_killed_server_left_is_ended_and_replaced() {
     eventually(async || answers(port, data.platform()).await).await;
     let reaper = tokio::task::spawn_blocking(move || orphan.wait().unwrap());
     let registry = PrivateRegistry::start(&mut data, "unix:///nowhere").await.unwrap();
-    assert!(!reaper.await.unwrap().success());
+    let ended = tokio::time::timeout(READY_DEADLINE, reaper).await.expect("the orphan goes on");
+    assert!(!ended.unwrap().success());
     registry.stop().await;
 }
 
@@ -147,6 +148,20 @@ fn import_registry(folder: &Path) -> String {
     name
 }
 
+/// Removes what a test made in the engine, however the test ends.
+struct Traces {
+    image: String,
+    container: String,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        for args in [["rm", "--force", self.container.as_str()], ["rmi", "--force", self.image.as_str()]] {
+            let _ = Sync::new("docker").arg("--host").arg(engine()).args(args).output();
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_a_binary_the_image_serves_and_its_orphan_is_removed() {
     let folder = tempfile::tempdir().unwrap();
@@ -154,6 +169,8 @@ async fn without_a_binary_the_image_serves_and_its_orphan_is_removed() {
     let port = data.port("registry", PORTS).unwrap();
     let image = import_registry(folder.path());
     let host = engine();
+    let container_name = format!("slipway-registry-{}", data.platform().as_str());
+    let _traces = Traces { image: image.clone(), container: container_name };
     let service = || container(&data, port, Engine { host: &host, image: &image }).unwrap();
     let label = format!("label=slipway.platform={}", data.platform().as_str());
 
@@ -171,5 +188,4 @@ async fn without_a_binary_the_image_serves_and_its_orphan_is_removed() {
     assert!(!now.is_empty() && now != left, "{now} after {left}");
     running.stop().await;
     assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
-    docker(&["image", "rm", &image]);
 }

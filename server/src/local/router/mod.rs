@@ -35,8 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use client::{Control, ControlError, Program};
-pub(crate) use control::Version;
-pub(crate) use settings::{Settings, Timeouts};
+pub(crate) use settings::Settings;
 pub(crate) use table::Route;
 
 use headers::Origin;

@@ -313,6 +313,22 @@ fn program(path: &Path) -> Program {
     Program { path: path.to_owned(), words: words.map(str::to_owned).to_vec() }
 }
 
+/// A router that is ended with the test, however that ends.
+struct Ended(u32);
+
+impl Ended {
+    fn id(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.0).expect("a process id"))
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Gone already where all went well.
+        drop(nix::sys::signal::kill(self.id(), nix::sys::signal::Signal::SIGTERM));
+    }
+}
+
 /// Asks on fresh connections, one after the other, until told to stop.
 struct Asking {
     enough: Arc<AtomicBool>,
@@ -361,6 +377,7 @@ async fn a_new_build_takes_over_without_one_failed_request() {
     let log = directory.path().join("router.log");
     let this = std::env::current_exe().expect("this binary");
     let first = control.ensure_running(&program(&this), &settings, &log).await.expect("starts");
+    let old = Ended(first.pid);
     let again = control.ensure_running(&program(&this), &settings, &log).await.expect("is there");
     assert_eq!(first, again, "an unchanged router was replaced");
     let backends = vec![backend("blog").await];
@@ -371,15 +388,15 @@ async fn a_new_build_takes_over_without_one_failed_request() {
     let copy = directory.path().join("slipway-next");
     std::fs::copy(&this, &copy).expect("another build");
     let second = control.ensure_running(&program(&copy), &settings, &log).await.expect("upgrades");
+    let _new = Ended(second.pid);
     asking.more(100).await;
     assert_ne!(first.pid, second.pid);
     assert_eq!(first.address, second.address);
     assert_eq!(asking.failures().await, Vec::<String>::new());
 
-    let old = nix::unistd::Pid::from_raw(i32::try_from(first.pid).expect("a pid"));
     let gone = async {
         // The old router is this process' child: it is reaped by the runtime.
-        while nix::sys::signal::kill(old, None).is_ok() {
+        while nix::sys::signal::kill(old.id(), None).is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -397,6 +414,7 @@ async fn a_successor_that_does_not_start_leaves_the_router_in_place() {
     let log = directory.path().join("router.log");
     let this = std::env::current_exe().expect("this binary");
     let first = control.ensure_running(&program(&this), &settings, &log).await.expect("starts");
+    let _ended = Ended(first.pid);
     let broken = Program { path: "/bin/false".into(), words: vec![] };
     let error = control.ensure_running(&broken, &settings, &log).await.expect_err("cannot be");
     assert!(error.to_string().contains("ended at once"), "{error}");

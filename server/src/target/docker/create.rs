@@ -48,6 +48,7 @@ pub(super) enum CreateError {
 pub(super) struct Started {
     pub(super) id: String,
     pub(super) slot: Slot,
+    pub(super) process: Process,
     pub(super) address: Option<SocketAddr>,
     pub(super) at: Instant,
 }
@@ -101,7 +102,7 @@ impl DockerTarget {
             return Err(error);
         }
         let address = placement.host_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Ok(Started { id, slot: slot.clone(), address, at })
+        Ok(Started { id, slot: slot.clone(), process: process.clone(), address, at })
     }
 
     /// Removes what stood in the way, so that the next attempt may succeed; gives back what it was.

@@ -22,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bollard::Docker;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,9 @@ pub(crate) struct Settings {
     /// A short name of letters and digits, unique among the platforms that share the engine.
     pub(crate) platform: String,
     pub(crate) ports: RangeInclusive<u16>,
+    /// How old a container must be to be ended because no workload accounts for it: a younger one may belong to a
+    /// rollout that is about to be resumed. Five minutes are a good choice.
+    pub(crate) strangers_after: Duration,
 }
 
 /// The engine and the router of this machine. Cheap to clone.

@@ -3,14 +3,16 @@
 //! A process that does not become healthy here is not taken away: nothing better could run in its place. An app whose
 //! lock is taken is left alone, and so is one of which a newer release was put in force since `desired` was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::query_parameters::StartContainerOptions;
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::create::Started;
 use super::member::{Member, Standing};
 use super::plan::Plan;
 use super::spec::Slot;
@@ -18,9 +20,6 @@ use super::{DockerTarget, TargetError};
 use crate::domain::names::AppName;
 use crate::local::router::Route;
 use crate::target::{Process, Workload};
-
-/// How old a container must be that no workload accounts for: its rollout may be about to be resumed.
-const STRANGER: Duration = Duration::from_secs(300);
 
 /// For processes that were started here to listen, before the route is set without them.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -32,14 +31,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const APPS_AT_ONCE: usize = 4;
 
 impl DockerTarget {
-    /// Converges every app to its workload, and ends what belongs to none. One app's trouble is logged and does not
-    /// keep the others waiting; the error is for what concerns them all.
+    /// Converges every app to its workload, and ends what belongs to none: `desired` has to name every app that is to
+    /// run, also one of which a rollout waits to be resumed (then its release before that). One app's trouble is
+    /// logged and does not keep the others waiting; the error is for what concerns them all.
     pub(crate) async fn reconcile(&self, desired: &[Workload]) -> Result<(), TargetError> {
-        let mut by_app: BTreeMap<AppName, Vec<Member>> = BTreeMap::new();
-        for member in self.members(None).await? {
-            by_app.entry(member.app.clone()).or_default().push(member);
-        }
+        let members = self.members(None).await?;
         let routes = self.router.routes().await?;
+        let known: BTreeSet<AppName> =
+            members.into_iter().map(|member| member.app).chain(routes.into_keys()).collect();
         stream::iter(desired)
             .for_each_concurrent(APPS_AT_ONCE, |workload| async move {
                 if let Err(error) = self.reconcile_app(workload).await {
@@ -49,7 +48,6 @@ impl DockerTarget {
             })
             .await;
         let wanted: BTreeSet<&AppName> = desired.iter().map(|workload| &workload.app).collect();
-        let known: BTreeSet<AppName> = by_app.into_keys().chain(routes.into_keys()).collect();
         for app in known.iter().filter(|app| !wanted.contains(app)) {
             self.reconcile_stranger(app).await?;
         }
@@ -63,24 +61,26 @@ impl DockerTarget {
             return Ok(());
         }
         let members = self.members(Some(&workload.app)).await?;
-        let plan = Plan::new(workload, members, may_stay);
+        let mut plan = Plan::new(workload, members, may_stay);
         let mut web = Vec::new();
-        for member in &plan.kept {
-            self.revive(member).await?;
-            web.extend(
-                member.address.filter(|_| member.slot.process.is_web()).map(|at| (member.id.clone(), at)),
-            );
+        for member in plan.kept {
+            if self.revive(&member).await? {
+                web.extend(web_backend(&member.slot, &member.id, member.address));
+            } else {
+                let process = workload.processes.iter().find(|process| process.name == member.slot.process);
+                plan.missing.extend(process.map(|process| (member.slot, process)));
+            }
         }
         for (slot, process) in &plan.missing {
             if let Some(started) = self.bring_back(workload, process, slot).await? {
-                web.extend(started.1.filter(|_| slot.process.is_web()).map(|at| (started.0, at)));
+                web.extend(web_backend(slot, &started.id, started.address));
             }
         }
         self.route_what_listens(workload, web).await?;
         let (leave, end): (Vec<_>, Vec<_>) = plan
             .superfluous
             .into_iter()
-            .partition(|member| member.version > workload.version && is_young(member));
+            .partition(|member| member.version > workload.version && self.is_young(member));
         if !leave.is_empty() {
             tracing::info!(app = %workload.app, containers = leave.len(), "Left containers of a newer release alone");
         }
@@ -93,7 +93,7 @@ impl DockerTarget {
         let lock = self.lock_of(app);
         let Ok(highest) = lock.try_lock() else { return Ok(()) };
         let members = self.members(Some(app)).await?;
-        if *highest > 0 || members.iter().any(is_young) {
+        if *highest > 0 || members.iter().any(|member| self.is_young(member)) {
             return Ok(());
         }
         tracing::info!(%app, containers = members.len(), "Ending an app that is not there any more");
@@ -102,31 +102,39 @@ impl DockerTarget {
         Ok(())
     }
 
-    /// Starts a container again that somebody ended; one that the engine restarts is the engine's.
-    async fn revive(&self, member: &Member) -> Result<(), TargetError> {
+    /// Starts a container again that somebody ended; one that the engine restarts is the engine's. `false` if it
+    /// cannot be started any more (its port was taken meanwhile): it was removed, its place is empty.
+    async fn revive(&self, member: &Member) -> Result<bool, TargetError> {
         if !member.is_running() && !member.is_restarting() {
             tracing::info!(app = %member.app, process = %member.slot, "Starting a process again");
-            let started = self.docker.start_container(&member.id, None::<StartContainerOptions>).await;
-            started.map_err(super::engine("start a container again"))?;
+            match self.docker.start_container(&member.id, None::<StartContainerOptions>).await {
+                Ok(()) => {}
+                Err(Error::DockerResponseServerError { message, .. }) => {
+                    tracing::warn!(app = %member.app, process = %member.slot, message, "Making a process anew");
+                    self.discard(&member.id).await;
+                    return Ok(false);
+                }
+                Err(source) => return Err(TargetError::Engine { doing: "start a container again", source }),
+            }
         }
         if member.standing == Standing::OnTrial {
             self.release(&member.id).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// A container in an empty place: its id and address. What keeps it from starting is logged, not the end.
+    /// A container in an empty place. What keeps it from starting is logged, not the end.
     async fn bring_back(
         &self,
         workload: &Workload,
         process: &Process,
         slot: &Slot,
-    ) -> Result<Option<(String, Option<SocketAddr>)>, TargetError> {
+    ) -> Result<Option<Started>, TargetError> {
         tracing::info!(app = %workload.app, process = %slot, "A process is missing: starting it");
         match self.start(workload, process, slot, &CancellationToken::new()).await {
             Ok(started) => {
                 self.release(&started.id).await?;
-                Ok(Some((started.id, started.address)))
+                Ok(Some(started))
             }
             Err(error) => {
                 tracing::error!(app = %workload.app, process = %slot, error = %error, "A process could not be started");
@@ -163,6 +171,12 @@ impl DockerTarget {
         }
         Ok(())
     }
+
+    fn is_young(&self, member: &Member) -> bool {
+        let age = jiff::Timestamp::now().duration_since(member.created);
+        age < jiff::SignedDuration::try_from(self.settings.strangers_after)
+            .unwrap_or(jiff::SignedDuration::MAX)
+    }
 }
 
 /// One that was released may be started again. One on trial stays only if it runs: else it has failed.
@@ -170,7 +184,6 @@ fn may_stay(member: &Member) -> bool {
     member.is_running() || member.is_restarting() || member.standing == Standing::Released
 }
 
-fn is_young(member: &Member) -> bool {
-    let age = jiff::Timestamp::now().duration_since(member.created);
-    age < jiff::SignedDuration::try_from(STRANGER).unwrap_or(jiff::SignedDuration::ZERO)
+fn web_backend(slot: &Slot, id: &str, address: Option<SocketAddr>) -> Option<(String, SocketAddr)> {
+    address.filter(|_| slot.process.is_web()).map(|address| (id.to_owned(), address))
 }

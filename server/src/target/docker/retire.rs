@@ -17,28 +17,42 @@ impl DockerTarget {
         if members.is_empty() {
             return;
         }
-        self.mark_retiring(&members);
+        self.mark_retiring(members.iter().map(|member| &member.id));
         let target = self.clone();
         self.tasks.spawn(async move { target.retire_marked(members).await });
     }
 
+    /// Removes containers that never got a request, in a task of its own: the app's lock is not held for that.
+    pub(super) fn discard_later(&self, ids: Vec<String>) {
+        self.mark_retiring(&ids);
+        let target = self.clone();
+        self.tasks.spawn(async move {
+            futures::future::join_all(ids.iter().map(|id| target.discard(id))).await;
+            target.unmark_retiring(&ids);
+        });
+    }
+
     /// Ends the containers and returns when they are gone.
     pub(super) async fn retire_now(&self, members: Vec<Member>) {
-        self.mark_retiring(&members);
+        self.mark_retiring(members.iter().map(|member| &member.id));
         self.retire_marked(members).await;
     }
 
     /// At once, so that no later rollout counts on them.
-    fn mark_retiring(&self, members: &[Member]) {
-        locked(&self.shared.retiring).extend(members.iter().map(|member| member.id.clone()));
+    fn mark_retiring<'a>(&self, ids: impl IntoIterator<Item = &'a String>) {
+        locked(&self.shared.retiring).extend(ids.into_iter().cloned());
+    }
+
+    fn unmark_retiring<'a>(&self, ids: impl IntoIterator<Item = &'a String>) {
+        let mut retiring = locked(&self.shared.retiring);
+        for id in ids {
+            retiring.remove(id);
+        }
     }
 
     async fn retire_marked(&self, members: Vec<Member>) {
         futures::future::join_all(members.iter().map(|member| self.end(member))).await;
-        let mut retiring = locked(&self.shared.retiring);
-        for member in members {
-            retiring.remove(&member.id);
-        }
+        self.unmark_retiring(members.iter().map(|member| &member.id));
     }
 
     async fn end(&self, member: &Member) {

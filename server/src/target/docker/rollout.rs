@@ -83,7 +83,7 @@ impl DockerTarget {
         match failure {
             None => Ok(healthy),
             Some(failure) => {
-                self.discard_all(&healthy).await;
+                self.discard_later(healthy.into_iter().map(|started| started.id).collect());
                 Err(failure)
             }
         }
@@ -100,18 +100,48 @@ impl DockerTarget {
         if stop.is_cancelled() {
             return Err(RolloutError::Interrupted);
         }
-        // Only its pull is cut short: else the engine might make a container that nobody knows of.
-        let started = self.start(next, process, slot, stop).await.map_err(|error| failed(slot, error))?;
+        let started = self.start_or_leave(next, process, slot, stop).await?;
         let verdict = tokio::select! {
-            verdict = self.gate(&next.app, process, &started) => verdict.map_err(RolloutError::Failed),
+            verdict = self.gate(&next.app, &started) => verdict.map_err(RolloutError::Failed),
             () = stop.cancelled() => Err(RolloutError::Interrupted),
         };
         if verdict.is_err() {
-            self.discard(&started.id).await;
+            self.discard_later(vec![started.id.clone()]);
         }
         verdict.map(|()| started)
     }
-    /// The point of no return: what is healthy is released and gets the requests.
+
+    /// A start is never cut half-way: the engine would make a container that nobody knows of. Who does not want to
+    /// wait leaves it to a task that removes what comes of it.
+    async fn start_or_leave(
+        &self,
+        next: &Workload,
+        process: &Process,
+        slot: &Slot,
+        stop: &CancellationToken,
+    ) -> Result<Started, RolloutError> {
+        let target = self.clone();
+        let (next, process, own_slot, own_stop) = (next.clone(), process.clone(), slot.clone(), stop.clone());
+        let mut starting =
+            self.tasks.spawn(async move { target.start(&next, &process, &own_slot, &own_stop).await });
+        tokio::select! {
+            started = &mut starting => {
+                let started = started.map_err(|panic| RolloutError::Unreachable(panic.to_string()))?;
+                return started.map_err(|error| failed(slot, error));
+            }
+            () = stop.cancelled() => {}
+        }
+        let target = self.clone();
+        self.tasks.spawn(async move {
+            if let Ok(Ok(started)) = starting.await {
+                target.discard(&started.id).await;
+            }
+        });
+        Err(RolloutError::Interrupted)
+    }
+
+    /// The point of no return: what is healthy is released and gets the requests. If the router does not confirm the
+    /// switch, old and new stay: it may have switched, and the next attempt finds both.
     async fn put_in_force(
         &self,
         next: &Workload,
@@ -119,17 +149,14 @@ impl DockerTarget {
         started: &[Started],
     ) -> Result<(), RolloutError> {
         let released = match self.release_all(started).await {
-            Ok(()) => self.still_up(started).await,
+            Ok(()) => self.all_still_up(started).await,
             Err(error) => Err(unreachable(error)),
         };
-        let switched = match released {
-            Ok(()) => self.switch(next, plan, started).await.map_err(unreachable),
-            Err(error) => Err(error),
-        };
-        if switched.is_err() {
-            self.discard_all(started).await;
+        if let Err(error) = released {
+            self.discard_later(started.iter().map(|started| started.id.clone()).collect());
+            return Err(error);
         }
-        switched
+        self.switch(next, plan, started).await.map_err(unreachable)
     }
 
     /// From now on the engine restarts them, with back-off, and after a reboot of the machine too.
@@ -146,16 +173,10 @@ impl DockerTarget {
     }
 
     /// One that was healthy first may have crashed while the others were waited for.
-    async fn still_up(&self, started: &[Started]) -> Result<(), RolloutError> {
+    async fn all_still_up(&self, started: &[Started]) -> Result<(), RolloutError> {
         let [_, _, ..] = started else { return Ok(()) };
-        for one in started {
-            let up =
-                self.member(&one.id).await.map_err(unreachable)?.is_some_and(|member| member.is_steady());
-            if !up {
-                return Err(RolloutError::Failed(self.late_crash(one).await));
-            }
-        }
-        Ok(())
+        let looks = started.iter().map(|one| self.still_up(one));
+        futures::future::try_join_all(looks).await.map(drop).map_err(RolloutError::Failed)
     }
 
     async fn switch(&self, next: &Workload, plan: &Plan<'_>, started: &[Started]) -> Result<(), TargetError> {
@@ -169,10 +190,6 @@ impl DockerTarget {
         web.sort();
         let backends = web.into_iter().map(|(_, address)| address).collect();
         Ok(self.router.set_route(&next.app, &Route { version: next.version, backends }).await?)
-    }
-
-    async fn discard_all(&self, started: &[Started]) {
-        futures::future::join_all(started.iter().map(|started| self.discard(&started.id))).await;
     }
 }
 

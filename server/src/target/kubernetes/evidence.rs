@@ -12,6 +12,8 @@ use super::trouble::{Kind, Trouble};
 const LOG_LINES: i64 = 25;
 /// Bytes of a crash log that are read at most: a line may be endless.
 const LOG_BYTES: i64 = 16 * 1024;
+/// What the kubelet sends as the log of a container that it has cleaned away.
+const LOG_GONE: &str = "unable to retrieve container logs";
 /// Warning events that are shown.
 const EVENTS: usize = 5;
 
@@ -65,6 +67,7 @@ async fn crash_log(cluster: &Cluster, trouble: &Trouble) -> Option<String> {
         let log = cluster.call(&doing, || pods.logs(&trouble.pod, &params)).await;
         if let Ok(text) = log
             && !text.trim().is_empty()
+            && !text.starts_with(LOG_GONE)
         {
             return Some(text);
         }

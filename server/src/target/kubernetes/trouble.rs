@@ -75,9 +75,9 @@ impl Kind {
 pub(super) fn of_pod(pod: &Pod) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let name = pod.metadata.name.clone().unwrap_or_default();
-    let statuses =
-        || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    let trouble = statuses().find_map(of_container);
+    let mut inits = status.init_container_statuses.iter().flatten().filter(|init| !has_done_its_work(init));
+    let mut containers = status.container_statuses.iter().flatten();
+    let trouble = inits.find_map(of_container).or_else(|| containers.find_map(of_container));
     if let Some((kind, container, what)) = trouble {
         return Some(Trouble { kind, pod: name, container, what });
     }
@@ -119,8 +119,20 @@ fn is_running(container: &ContainerStatus) -> bool {
     container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
+fn has_done_its_work(init: &ContainerStatus) -> bool {
+    let ended = init.state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.is_some_and(|ended| ended.exit_code == 0)
+}
+
 fn of_container(container: &ContainerStatus) -> Option<(Kind, String, String)> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let state = container.state.as_ref()?;
+    // A kubelet does not always come to say CrashLoopBackOff: seen were four restarts with the container "terminated"
+    // in between. One restart is borne, as it may have been a race with what the process needs.
+    if state.terminated.is_some() && container.restart_count > 0 {
+        let (kind, what) = crash(container);
+        return Some((kind, container.name.clone(), what));
+    }
+    let waiting = state.waiting.as_ref()?;
     let message = waiting.message.clone().unwrap_or_default();
     let (kind, what) = match waiting.reason.as_deref()? {
         "CrashLoopBackOff" => crash(container),
@@ -139,7 +151,9 @@ fn of_container(container: &ContainerStatus) -> Option<(Kind, String, String)> {
 }
 
 fn crash(container: &ContainerStatus) -> (Kind, String) {
-    let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = [&container.state, &container.last_state]
+        .into_iter()
+        .find_map(|state| state.as_ref().and_then(|state| state.terminated.as_ref()));
     let Some(ended) = ended else {
         return (Kind::Crash, format!("ended again and again ({} restarts)", container.restart_count));
     };

@@ -47,6 +47,18 @@ fn a_crash_is_told_with_its_exit_code_and_its_time() {
 }
 
 #[test]
+fn a_second_end_is_a_crash_also_where_the_kubelet_says_only_terminated() {
+    let ended = |restarts: i32, exit_code: i32| {
+        json!({ "name": "web", "image": "i", "imageID": "", "ready": false, "restartCount": restarts,
+            "state": { "terminated": { "exitCode": exit_code, "reason": "Error" } } })
+    };
+    assert_eq!(kind(json!({ "containerStatuses": [ended(0, 1)] })), None, "it will be restarted");
+    assert_eq!(kind(json!({ "containerStatuses": [ended(1, 1)] })), Some(Kind::Crash));
+    assert_eq!(kind(json!({ "initContainerStatuses": [ended(1, 1)] })), Some(Kind::Crash));
+    assert_eq!(kind(json!({ "initContainerStatuses": [ended(1, 0)] })), None, "the second try went well");
+}
+
+#[test]
 fn init_containers_come_first() {
     let mut init = waiting("CrashLoopBackOff", "");
     init["name"] = json!("migrate");

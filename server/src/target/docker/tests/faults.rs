@@ -8,6 +8,7 @@ async fn failure_of(next: Process) -> Option<String> {
     stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");
     let text = stage.failure(&workload(2, vec![next])).await;
     println!("{text}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
     assert_eq!(stage.page().await, "one");
     Some(text)
@@ -82,6 +83,7 @@ async fn one_bad_type_keeps_all_types_on_the_old_release() {
     stage.roll_out(&workload(1, vec![web("one"), worker("exec sleep 1000")])).await.expect("v1 runs");
     let text = stage.failure(&workload(2, vec![web("two"), worker("exit 9")])).await;
     assert!(text.starts_with("worker.1 ended with exit status 9"), "{text}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-worker-1-v1"]);
     assert_eq!(stage.page().await, "one");
 }
@@ -115,6 +117,40 @@ async fn an_interrupted_rollout_lets_go_within_a_second_and_leaves_nothing() {
     println!("let go after {:?}", asked.elapsed());
     assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
     assert!(matches!(result, Err(RolloutError::Interrupted)), "{result:?}");
+    stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
     assert_eq!(stage.page().await, "one");
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_is_nobodys_fault() {
+    let router = Arc::new(router().await);
+    let docker =
+        Docker::connect_with_http("tcp://127.0.0.1:1", 5, bollard::API_DEFAULT_VERSION).expect("an address");
+    let settings =
+        Settings { platform: "none".to_owned(), ports: PORTS, strangers_after: Duration::from_secs(300) };
+    let target = DockerTarget::new(docker, router.control.clone(), settings, TaskTracker::new());
+    let (transcript, _listener) = Transcript::channel();
+    let next = workload(1, vec![web("one")]);
+    let result = target.roll_out(&next, &transcript, &CancellationToken::new()).await;
+    assert!(matches!(result, Err(RolloutError::Unreachable(_))), "{result:?}");
+    assert!(target.health().await.is_err());
+}
+
+#[tokio::test]
+async fn a_router_that_is_gone_leaves_old_and_new_for_the_next_attempt() {
+    let Some(stage) = stage().await else { return };
+    stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");
+    stage.router.control.stop().await.expect("stops");
+    let next = workload(2, vec![web("two")]);
+    let result = stage.roll_out(&next).await;
+    assert!(matches!(result, Err(RolloutError::Unreachable(_))), "{result:?}");
+    assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-web-1-v2"]);
+    let before = stage.ids().await;
+    let again = Stage::on(stage.docker.clone(), Arc::new(router().await), stage.platform.clone());
+    again.roll_out(&next).await.expect("v2 runs");
+    again.settled().await;
+    assert_eq!(again.page().await, "two");
+    assert_eq!(again.containers().await, ["blog-web-1-v2"]);
+    assert!(again.ids().await.keys().all(|id| before.contains_key(id)), "v2 was made twice");
 }

@@ -35,6 +35,22 @@ async fn what_was_killed_or_removed_comes_back() {
 }
 
 #[tokio::test]
+async fn a_container_whose_port_was_taken_is_made_anew() {
+    let Some(stage) = stage().await else { return };
+    let desired = [workload(1, vec![web("one")])];
+    stage.roll_out(&desired[0]).await.expect("runs");
+    let id = stage.ids().await.into_keys().next().expect("a container");
+    let address =
+        stage.target.member(&id).await.expect("described").expect("ours").address.expect("published");
+    stage.docker.kill_container(&id, None::<KillContainerOptions>).await.expect("killed");
+    let taken = tokio::net::TcpListener::bind(address).await.expect("the port is free now");
+    stage.target.reconcile(&desired).await.expect("reconciles");
+    assert_eq!(stage.page().await, "one");
+    assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
+    drop(taken);
+}
+
+#[tokio::test]
 async fn what_a_dead_server_left_behind_is_cleaned_up() {
     let Some(stage) = stage().await else { return };
     stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");
@@ -127,4 +143,27 @@ async fn a_removed_app_leaves_nothing() {
     stage.target.health().await.expect("healthy");
     stage.roll_out(&workload(1, vec![web("anew")])).await.expect("a new app of that name");
     assert_eq!(stage.page().await, "anew");
+}
+
+#[tokio::test]
+async fn strangers_are_ended_when_they_are_old_enough() {
+    let Some(mut stage) = stage().await else { return };
+    stage.roll_out(&workload(2, vec![web("two")])).await.expect("runs");
+    let one = [workload(1, vec![web("one")])];
+    // The database says v1, and v2 was never resumed.
+    let mut server = stage.restarted();
+    server.target.reconcile(&one).await.expect("reconciles");
+    assert_eq!(server.page().await, "one");
+    assert_eq!(server.containers().await, ["blog-web-1-v1", "blog-web-1-v2"]);
+    server.target.settings.strangers_after = Duration::ZERO;
+    server.target.reconcile(&one).await.expect("reconciles");
+    server.settled().await;
+    assert_eq!(server.containers().await, ["blog-web-1-v1"]);
+    // An app that is there no more.
+    stage.target.settings.strangers_after = Duration::ZERO;
+    stage.target = DockerTarget { shared: Arc::default(), ..stage.target.clone() };
+    stage.target.reconcile(&[]).await.expect("reconciles");
+    stage.settled().await;
+    assert_eq!(stage.containers().await, Vec::<String>::new());
+    assert!(stage.router.control.routes().await.expect("routes").is_empty());
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod pull;
 mod switch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,7 +48,8 @@ async fn stage() -> Option<Stage> {
 
 impl Stage {
     fn on(docker: Docker, router: Arc<Running>, platform: String) -> Self {
-        let settings = Settings { platform: platform.clone(), ports: PORTS };
+        let strangers_after = Duration::from_secs(300);
+        let settings = Settings { platform: platform.clone(), ports: PORTS, strangers_after };
         let target = DockerTarget::new(docker.clone(), router.control.clone(), settings, TaskTracker::new());
         Self { target, router, docker, platform }
     }

@@ -47,8 +47,7 @@ impl Load {
     async fn end(self) -> BTreeMap<String, usize> {
         self.stop.cancel();
         self.task.await.expect("asks");
-        let answers = locked(&self.answers).clone();
-        answers
+        locked(&self.answers).clone()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod adopted;
 mod failing;
+mod faults;
 mod owned;
 mod refused;
 
