@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => report(app::serve(*args).await.map(|ended| ended.exit_code())),
         Command::Router(settings) => report(local::router::run(*settings).await.map(|()| ExitCode::SUCCESS)),
+        Command::Admin(args) => report(app::admin::run(*args).await.map(|()| ExitCode::SUCCESS)),
         Command::Settings => {
             print!("{}", config::settings_page());
             ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! The one wiring function: from settings to a running server, and back down in the opposite order.
 
+pub(crate) mod admin;
 mod doors;
 mod parts;
 

@@ -159,7 +159,7 @@ async fn target(
         config::Target::Docker => {
             let router = start_router(args, data).await?;
             let settings =
-                docker::Settings { platform: data.platform().as_str().to_owned(), ports: docker::PORTS };
+                docker::Settings::new(data.platform().as_str());
             Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
         }
         config::Target::Kubernetes => {

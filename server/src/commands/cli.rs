@@ -10,6 +10,7 @@ use super::grammar::{Options, Verb};
 use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
 use super::terminal::{Colours, Terminal};
+use crate::app::admin::AdminArgs;
 use crate::config::ServeArgs;
 use crate::local::router;
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     /// Route requests to apps; the server starts this by itself
     #[command(hide = true)]
     Router(Box<router::Settings>),
+    /// Make an admin on the server's own machine and print their token
+    Admin(Box<AdminArgs>),
     /// Print every setting of the server, as docs/SETTINGS.md has it
     Settings,
     #[command(flatten)]

@@ -52,8 +52,15 @@ pub(crate) struct Settings {
     pub(crate) platform: String,
     pub(crate) ports: RangeInclusive<u16>,
     /// How old a container must be to be ended because no workload accounts for it: a younger one may belong to a
-    /// rollout that is about to be resumed. Five minutes are a good choice.
+    /// rollout that is about to be resumed.
     pub(crate) strangers_after: Duration,
+}
+
+impl Settings {
+    /// The usual ports, and five minutes for strangers.
+    pub(crate) fn new(platform: &str) -> Self {
+        Self { platform: platform.to_owned(), ports: PORTS, strangers_after: Duration::from_secs(5 * 60) }
+    }
 }
 
 /// The engine and the router of this machine. Cheap to clone.
