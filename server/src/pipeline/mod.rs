@@ -90,7 +90,8 @@ impl Line {
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_began(&mut conn, self.build.id, name).await?;
         drop(conn);
-        let outcome = stage.instrument(info_span!("stage", name)).await;
+        // On the heap: the stages' states together would be deeper than a thread's stack in a debug build.
+        let outcome = Box::pin(stage.instrument(info_span!("stage", name))).await;
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_ended(&mut conn, self.build.id, name).await?;
         outcome
