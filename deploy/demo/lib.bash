@@ -6,6 +6,10 @@
 export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost,.localhost,198.18.0.0/15
 export no_proxy=$NO_PROXY
 
+# Nothing fails without a word.
+set -o errtrace
+trap 'printf "\ndemo: this failed (status %d, line %d): %s\n" $? $LINENO "$BASH_COMMAND" >&2' ERR
+
 # Longest wait for the server to be ready, and to end; requests in hand may take
 # half a minute of the latter.
 ready_seconds=240
@@ -126,11 +130,11 @@ choose_data() {
 sign_in() {
     url=http://127.0.0.1:$http_port
     if [[ ! -s $state/token ]]; then
-        (umask 077 && SLIPWAY_DATA_DIR=$data "$binary" admin "$(admin_name)" >"$state/token.new") ||
-            fail "The first admin could not be made; the reason is above."
+        (umask 077 && SLIPWAY_DATA_DIR=$data "$binary" admin demo >"$state/token.new" 2>"$state/admin.log") ||
+            { cat "$state/admin.log" >&2 && fail "The first admin could not be made; the reason is above."; }
         mv "$state/token.new" "$state/token"
     fi
-    token=$(grep --only-matching 'slip[A-Za-z0-9_-]*' "$state/token" | tail -n 1)
+    token=$(cat "$state/token")
     (umask 077 && printf 'Authorization: Bearer %s\n' "$token" >"$state/authorization")
     api GET /account >/dev/null
 }
