@@ -140,6 +140,17 @@ pub(crate) struct Build {
     pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
+    /// How far it has come; told of one build, not in lists.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) stages: Option<Vec<Stage>>,
+}
+
+/// `snapshot`, `detect`, `build`, `push`, `release` or `deploy`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) finished_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
