@@ -100,7 +100,7 @@ pub(super) async fn push(
     limits: &ReceiveLimits,
 ) -> anyhow::Result<()> {
     advertise(repository, &mut writer).await?;
-    let request = match read_request(&mut reader, limits).await {
+    let request = match read_request(repository, &mut reader, limits).await {
         Ok(Some(request)) => request,
         Ok(None) => return Ok(()),
         Err(RequestError::Refused { request, problem }) => {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! advertise(repository, writer)                  refs and capabilities
-//! read_request(reader)                           commands, options, shallow lines; the probe is `None`
+//! read_request(repository, reader)                   commands, options, shallow lines; the probe is `None`
 //! Reply::new(writer, &request)                   from here on all output goes through the reply
 //! take_pack(repository, &request, reader, …)     quarantine, index-pack, completeness
 //! Quarantine::migrate                            objects are in; the caller pins them with a ref, then decides
