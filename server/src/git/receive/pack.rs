@@ -159,7 +159,11 @@ fn watch(mut stderr: ChildStderr) -> (oneshot::Receiver<()>, JoinHandle<String>)
         let mut text = Vec::new();
         loop {
             match stderr.read_u8().await {
-                Ok(0) => break drop(told.send(())),
+                Ok(0) => {
+                    // Nobody listens any more when the pumping was given up.
+                    let _ = told.send(());
+                    break;
+                }
                 Ok(byte) if text.len() < 16 * 1024 => text.push(byte),
                 Ok(_) => {}
                 Err(_) => return String::from_utf8_lossy(&text).into_owned(),
