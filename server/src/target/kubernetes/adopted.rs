@@ -13,9 +13,10 @@ use super::KubernetesTarget;
 use super::adopted_patch::{self, Images};
 use super::cluster::{Cluster, Fault};
 use super::fields;
+use super::halt::{self, Halt};
 use super::objects::{self, ADOPTED_BY, PREVIOUS_IMAGES, VERSION};
 use super::rule::Pin;
-use super::watch::{self, Halt, Patience, Watched};
+use super::watch::{self, Patience, Watched};
 use crate::target::{AdoptedSet, Adoption, RolloutError, Workload};
 use crate::transcript::Transcript;
 
@@ -78,10 +79,9 @@ impl KubernetesTarget {
             Ok(()) => Ok(forth.forget_found(&found).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
-                watch::tell_failure(transcript, &failure).await;
+                halt::tell_failure(transcript, &failure).await;
                 let back = Move { source: previous.map_or(Source::Found, Source::Release), ..forth };
-                let now = self.move_back(&back, &found, transcript).await?;
-                Err(RolloutError::Failed(format!("{failure}\n{now}")))
+                Err(halt::after_going_back(&failure, self.move_back(&back, &found, transcript).await))
             }
         }
     }
@@ -91,7 +91,7 @@ impl KubernetesTarget {
         back: &Move<'_>,
         found: &[Deployment],
         transcript: &Transcript,
-    ) -> Result<String, RolloutError> {
+    ) -> Result<String, Halt> {
         let was = match back.source {
             Source::Release(previous) => format!("v{}", previous.version),
             Source::Found => "What was there before the first push".to_owned(),
@@ -181,7 +181,8 @@ impl Move<'_> {
             let name = deployment.name_any();
             let mut attempt = 1;
             while let Some(live) = self.cluster.get::<Deployment>(&name).await? {
-                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)]) else {
+                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)])
+                else {
                     break;
                 };
                 match self.cluster.patch_json::<Deployment>(&name, &patch).await {
@@ -258,12 +259,7 @@ async fn existing(cluster: &Cluster) -> Result<String, Fault> {
 }
 
 /// All that can be refused before the first patch.
-fn check(
-    cluster: &Cluster,
-    found: &[Deployment],
-    next: &Workload,
-    adoption: &Adoption,
-) -> Result<(), Halt> {
+fn check(cluster: &Cluster, found: &[Deployment], next: &Workload, adoption: &Adoption) -> Result<(), Halt> {
     for deployment in found {
         let name = deployment.name_any();
         if adopted_patch::images(deployment, &adoption.containers).is_empty() {

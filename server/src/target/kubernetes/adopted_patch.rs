@@ -101,15 +101,19 @@ mod tests {
     use super::*;
 
     fn live(metadata: Value) -> Deployment {
-        serde_json::from_value(json!({ "metadata": metadata, "spec": { "selector": {}, "template": { "spec": {
+        serde_json::from_value(
+            json!({ "metadata": metadata, "spec": { "selector": {}, "template": { "spec": {
             "initContainers": [{ "name": "migrate", "image": "app:1" }],
             "containers": [{ "name": "proxy", "image": "proxy:1" }, { "name": "app", "image": "app:1" }]
-        } } } }))
+        } } } }),
+        )
         .expect("a Deployment")
     }
 
     fn moved() -> Images {
-        [("app", "app:2"), ("migrate", "app:2")].map(|(name, image)| (name.to_owned(), image.to_owned())).into()
+        [("app", "app:2"), ("migrate", "app:2")]
+            .map(|(name, image)| (name.to_owned(), image.to_owned()))
+            .into()
     }
 
     #[test]

@@ -78,8 +78,8 @@ async fn crash_log(cluster: &Cluster, trouble: &Trouble) -> Option<String> {
 /// The pod's Warning events, the latest last, each sentence once.
 async fn warnings(cluster: &Cluster, pod: &str) -> Vec<String> {
     let api = cluster.api::<Event>();
-    let params =
-        ListParams::default().fields(&format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning"));
+    let params = ListParams::default()
+        .fields(&format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning"));
     let Ok(events) = cluster.call(&doing::<Event>("listing", ""), || api.list(&params)).await else {
         return Vec::new();
     };

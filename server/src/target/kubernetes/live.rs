@@ -9,9 +9,10 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use super::cluster::{Cluster, Fault, doing};
+use super::halt::Halt;
 use super::objects;
 use super::pod_spec::RunAs;
-use super::watch::{self, Halt};
+use super::watch;
 use crate::target::Workload;
 
 /// The label by which a namespace demands a level of pod security.
@@ -75,8 +76,7 @@ impl Live {
                 None => {}
             }
         }
-        let foreign =
-            |service: &Service| !objects::is_ours(&service.metadata, platform, &workload.app);
+        let foreign = |service: &Service| !objects::is_ours(&service.metadata, platform, &workload.app);
         let has_web = workload.processes.iter().any(|process| process.name.is_web());
         if has_web && self.service.as_ref().is_some_and(foreign) {
             return Err(stranger("Service", &objects::service_name(&workload.app), cluster));
@@ -106,10 +106,11 @@ async fn autoscaled(cluster: &Cluster) -> Result<BTreeSet<String>, Fault> {
 async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
     let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
     let name = cluster.namespace();
-    let namespace = match cluster.call(&doing::<Namespace>("reading", name), || namespaces.get_opt(name)).await {
-        Err(fault) if fault.is_forbidden() => None,
-        other => other?,
-    };
+    let namespace =
+        match cluster.call(&doing::<Namespace>("reading", name), || namespaces.get_opt(name)).await {
+            Err(fault) if fault.is_forbidden() => None,
+            other => other?,
+        };
     let level = namespace.and_then(|found| found.labels().get(ENFORCED_LEVEL).cloned());
     Ok(if level.as_deref() == Some("restricted") { RunAs::NonRoot } else { RunAs::AsTheImageSays })
 }

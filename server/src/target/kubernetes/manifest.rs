@@ -6,9 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{Secret, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -103,9 +101,11 @@ impl Blueprint<'_> {
     /// The config, immutable and named after its content: going back to a release goes back to its config.
     pub(super) fn env_secret(&self) -> Option<Secret> {
         let name = objects::env_secret_name(self.workload)?;
-        let data = self.workload.config.iter().map(|(key, value)| {
-            (key.to_string(), ByteString(value.expose_secret().as_bytes().to_vec()))
-        });
+        let data = self
+            .workload
+            .config
+            .iter()
+            .map(|(key, value)| (key.to_string(), ByteString(value.expose_secret().as_bytes().to_vec())));
         Some(Secret {
             metadata: self.secret_metadata(name, "env"),
             data: Some(data.collect()),
@@ -130,7 +130,13 @@ impl Blueprint<'_> {
     fn secret_metadata(&self, name: String, kind: &str) -> ObjectMeta {
         let mut labels = objects::app_labels(self.platform, &self.workload.app);
         labels.insert(objects::SECRET_KIND.to_owned(), kind.to_owned());
-        ObjectMeta { name: Some(name), labels: Some(labels), ..Default::default() }
+        ObjectMeta {
+            name: Some(name),
+            labels: Some(labels),
+            // An immutable Secret's annotations still move: the version is of the latest release that uses it.
+            annotations: Some(self.version()),
+            ..Default::default()
+        }
     }
 
     fn labels(&self, process: &Process) -> BTreeMap<String, String> {

@@ -14,6 +14,7 @@ mod apply;
 mod cluster;
 mod evidence;
 mod fields;
+mod halt;
 mod health;
 mod live;
 mod logs;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EnvFromSource, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretEnvSource, SecurityContext, SleepAction, TCPSocketAction,
+    Capabilities, Container, ContainerPort, EnvFromSource, EnvVar, HTTPGetAction, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretEnvSource, SecurityContext, SleepAction, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -53,9 +53,10 @@ pub(super) fn template(
             enable_service_links: Some(false),
             // The time for draining counts against the grace period.
             termination_grace_period_seconds: Some(whole_seconds(process.grace) + drain),
-            image_pull_secrets: workload.pull.as_ref().map(|_| {
-                vec![LocalObjectReference { name: objects::pull_secret_name(&workload.app) }]
-            }),
+            image_pull_secrets: workload
+                .pull
+                .as_ref()
+                .map(|_| vec![LocalObjectReference { name: objects::pull_secret_name(&workload.app) }]),
             security_context: Some(PodSecurityContext {
                 seccomp_profile: Some(SeccompProfile {
                     type_: "RuntimeDefault".to_owned(),

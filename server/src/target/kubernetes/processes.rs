@@ -8,9 +8,9 @@ use super::KubernetesTarget;
 use super::adopted;
 use super::cluster::{Cluster, Fault};
 use super::fields::selector_text;
+use super::halt::Halt;
 use super::objects::{self, COMPONENT};
 use super::pod_spec::unescape;
-use super::watch::Halt;
 use crate::domain::names::{AppName, ProcessType};
 use crate::target::{Adoption, ProcessStatus, RolloutError};
 
@@ -58,8 +58,10 @@ impl KubernetesTarget {
 
     async fn owned_pods(&self, app: &AppName) -> Result<Vec<AppPod>, Fault> {
         let selector = objects::owned_selector(&self.platform, app);
-        let (sets, pods) =
-            tokio::try_join!(self.cluster.list::<ReplicaSet>(&selector), self.cluster.list::<Pod>(&selector))?;
+        let (sets, pods) = tokio::try_join!(
+            self.cluster.list::<ReplicaSet>(&selector),
+            self.cluster.list::<Pod>(&selector)
+        )?;
         let of = |pod: Pod| {
             let process_type = objects::label(&pod.metadata, COMPONENT)?.parse().ok()?;
             let version = version_in(&sets, &pod);
@@ -71,7 +73,8 @@ impl KubernetesTarget {
 
 async fn adopted_pods(cluster: &Cluster, deployment: &Deployment) -> Result<Vec<AppPod>, Fault> {
     let selector = selector_text(deployment);
-    let (sets, pods) = tokio::try_join!(cluster.list::<ReplicaSet>(&selector), cluster.list::<Pod>(&selector))?;
+    let (sets, pods) =
+        tokio::try_join!(cluster.list::<ReplicaSet>(&selector), cluster.list::<Pod>(&selector))?;
     let process_type = type_named_like(&deployment.name_any());
     let of = |pod: Pod| AppPod { version: version_in(&sets, &pod), process_type: process_type.clone(), pod };
     Ok(pods.into_iter().map(of).collect())
@@ -79,21 +82,27 @@ async fn adopted_pods(cluster: &Cluster, deployment: &Deployment) -> Result<Vec<
 
 /// Deployments hand their annotations on to their current ReplicaSet, so an old pod's says the old version.
 fn version_in(sets: &[ReplicaSet], pod: &Pod) -> i64 {
-    let owned_by = |set: &&ReplicaSet| pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref());
+    let owned_by = |set: &&ReplicaSet| {
+        pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
+    };
     sets.iter().find(owned_by).map_or(0, |set| objects::version_of(&set.metadata))
 }
 
 /// An adopted Deployment's name as a process type, cut and cleaned where it has to be.
 fn type_named_like(deployment: &str) -> ProcessType {
-    let text: String =
-        deployment.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(LONGEST_TYPE).collect();
+    let text: String = deployment
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(LONGEST_TYPE)
+        .collect();
     let text = text.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     text.parse().unwrap_or_else(|_| ProcessType::web())
 }
 
 fn status(found: &AppPod) -> ProcessStatus {
     let pod = &found.pod;
-    let statuses = || pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let statuses =
+        || pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     let restarts: i32 = statuses().iter().map(|container| container.restart_count).sum();
     ProcessStatus {
         name: pod.name_any(),
@@ -109,7 +118,8 @@ fn status(found: &AppPod) -> ProcessStatus {
 fn state(pod: &Pod, containers: &[ContainerStatus]) -> &'static str {
     let failing = |container: &ContainerStatus| {
         let state = container.state.as_ref();
-        let waits = state.and_then(|state| state.waiting.as_ref()).and_then(|waiting| waiting.reason.as_deref());
+        let waits =
+            state.and_then(|state| state.waiting.as_ref()).and_then(|waiting| waiting.reason.as_deref());
         waits == Some("CrashLoopBackOff") || state.is_some_and(|state| state.terminated.is_some())
     };
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -162,7 +172,10 @@ mod tests {
         assert_eq!(state_of(json!({ "phase": "Pending" })), "starting");
         assert_eq!(state_of(container(false, json!({ "running": {} }))), "starting");
         assert_eq!(state_of(container(true, json!({ "running": {} }))), "up");
-        assert_eq!(state_of(container(false, json!({ "waiting": { "reason": "CrashLoopBackOff" } }))), "crashed");
+        assert_eq!(
+            state_of(container(false, json!({ "waiting": { "reason": "CrashLoopBackOff" } }))),
+            "crashed"
+        );
         assert_eq!(state_of(container(false, json!({ "terminated": { "exitCode": 1 } }))), "crashed");
     }
 

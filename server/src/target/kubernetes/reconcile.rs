@@ -1,10 +1,10 @@
 //! Puts back what went missing while nobody deployed.
 
+use super::KubernetesTarget;
 use super::apply;
 use super::live::Live;
 use super::objects;
 use super::rule;
-use super::KubernetesTarget;
 use crate::target::{Process, RolloutError, Workload};
 
 use k8s_openapi::api::core::v1::Secret;

@@ -42,7 +42,10 @@ pub(super) enum Verdict {
     DeadlineExceeded(String),
     Paused,
     /// Somebody else set another image: container and the image that stands there now.
-    Overwritten { container: String, image: String },
+    Overwritten {
+        container: String,
+        image: String,
+    },
     /// A newer release of ours was written over it.
     Newer,
 }

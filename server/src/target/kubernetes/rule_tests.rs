@@ -39,9 +39,8 @@ fn verdict(change: Value) -> Verdict {
 
 #[test]
 fn the_counts_follow_kubectls_rule() {
-    let waiting = |updated, total, available| {
-        Verdict::Waiting(Progress { desired: 2, updated, total, available })
-    };
+    let waiting =
+        |updated, total, available| Verdict::Waiting(Progress { desired: 2, updated, total, available });
     let status = |updated: i32, total: i32, available: i32| {
         verdict(json!({ "status": {
             "updatedReplicas": updated, "replicas": total, "availableReplicas": available

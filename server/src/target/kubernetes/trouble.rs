@@ -43,13 +43,17 @@ impl Kind {
     pub(super) fn next_step(self) -> &'static str {
         match self {
             Self::Crash => "Find the cause in the log above, correct it and push again",
-            Self::OutOfMemory => "Raise the memory limit of this process type, or let it use less, and push again",
+            Self::OutOfMemory => {
+                "Raise the memory limit of this process type, or let it use less, and push again"
+            }
             Self::Start => "Check the command: the Procfile's line, or the Dockerfile's ENTRYPOINT and CMD",
             Self::Config => "Make what is missing available in the namespace and push again",
             Self::Root => {
                 "This namespace forbids root: end the Dockerfile with a numeric user, such as `USER 1000`"
             }
-            Self::NoSuchImage => "Check that the nodes pull from the registry that the platform pushes to, and push again",
+            Self::NoSuchImage => {
+                "Check that the nodes pull from the registry that the platform pushes to, and push again"
+            }
             Self::PullDenied => "Give the platform the registry's credentials for pulling and push again",
             Self::PullStalled => "Check that the nodes can reach the registry's pull address, and push again",
             Self::Unschedulable => "Lower the limits or the quantity of this process type, or add nodes",
@@ -77,13 +81,18 @@ pub(super) fn of_pod(pod: &Pod) -> Option<Trouble> {
     if let Some((kind, container, what)) = trouble {
         return Some(Trouble { kind, pod: name, container, what });
     }
-    let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+    let condition =
+        |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
     if let Some(scheduled) = condition("PodScheduled").filter(|condition| condition.status == "False") {
         let why = scheduled.message.clone().unwrap_or_default();
         let what = format!("finds no node to run on: {why}");
         return Some(Trouble { kind: Kind::Unschedulable, pod: name, container: String::new(), what });
     }
-    let idle = status.container_statuses.iter().flatten().find(|container| is_running(container) && !container.ready)?;
+    let idle = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find(|container| is_running(container) && !container.ready)?;
     let what = "runs, but is not ready".to_owned();
     Some(Trouble { kind: Kind::NotReady, pod: name, container: idle.name.clone(), what })
 }
@@ -152,7 +161,9 @@ fn crash(container: &ContainerStatus) -> (Kind, String) {
     match ended.reason.as_deref() {
         Some("OOMKilled") => (
             Kind::OutOfMemory,
-            format!("was killed because it used more memory than its limit (OOMKilled), {times} times so far"),
+            format!(
+                "was killed because it used more memory than its limit (OOMKilled), {times} times so far"
+            ),
         ),
         Some("StartError" | "ContainerCannotRun") => {
             (Kind::Start, format!("cannot be started: {}", ended.message.clone().unwrap_or_default()))

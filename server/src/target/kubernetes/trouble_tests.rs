@@ -62,7 +62,8 @@ fn a_second_end_is_a_crash_also_where_the_kubelet_says_only_terminated() {
 fn init_containers_come_first() {
     let mut init = waiting("CrashLoopBackOff", "");
     init["name"] = json!("migrate");
-    let status = json!({ "initContainerStatuses": [init], "containerStatuses": [waiting("PodInitializing", "")] });
+    let status =
+        json!({ "initContainerStatuses": [init], "containerStatuses": [waiting("PodInitializing", "")] });
     assert_eq!(of_pod(&pod(status)).map(|trouble| trouble.container).as_deref(), Some("migrate"));
 }
 
@@ -109,7 +110,10 @@ fn a_replica_set_says_why_it_gets_no_pods() {
         .expect("a ReplicaSet")
     };
     let kind = |message: &str| of_replica_set(&set(message)).map(|trouble| trouble.kind);
-    assert_eq!(kind("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\""), Some(Kind::PodSecurity));
+    assert_eq!(
+        kind("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\""),
+        Some(Kind::PodSecurity)
+    );
     assert_eq!(kind("pods \"x\" is forbidden: exceeded quota: small, requested: pods=1"), Some(Kind::Quota));
     assert_eq!(kind("Internal error occurred: admission webhook denied"), Some(Kind::Refused));
 }

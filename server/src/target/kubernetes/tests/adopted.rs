@@ -151,7 +151,10 @@ async fn pod_security_refuses_the_pods_of_an_owner_and_is_quoted() {
     theirs(&stage, "api", one, IDLES).await;
     let namespaces: Api<Namespace> = Api::all(stage.target.cluster.client().clone());
     let label = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
-    namespaces.patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(&label)).await.expect("labelled");
+    namespaces
+        .patch(&stage.namespace, &PatchParams::default(), &Patch::Merge(&label))
+        .await
+        .expect("labelled");
     let before = stage.pods().await;
     let next = adopting(&stage, 1, AdoptedSet::Names(vec!["api".to_owned()])).await;
     let why = stage.fails(&next, None).await;

@@ -41,11 +41,17 @@ fn setting(name: &str) -> Option<String> {
 async fn images() -> &'static (String, String) {
     static IMAGES: OnceCell<(String, String)> = OnceCell::const_new();
     let push = || async {
-        let registry = setting("SLIPWAY_CLUSTER_REGISTRY").expect("SLIPWAY_CLUSTER_REGISTRY is set with the cluster");
+        let registry =
+            setting("SLIPWAY_CLUSTER_REGISTRY").expect("SLIPWAY_CLUSTER_REGISTRY is set with the cluster");
         let names = ["one", "two"].map(|tag| format!("{registry}/slipway/kubernetes-test:{tag}"));
         for name in &names {
             for words in [["tag", "slipway/base:latest", name].as_slice(), ["push", "-q", name].as_slice()] {
-                let ended = Child::new("docker").args(words).stdout(Stdio::null()).status().await.expect("docker runs");
+                let ended = Child::new("docker")
+                    .args(words)
+                    .stdout(Stdio::null())
+                    .status()
+                    .await
+                    .expect("docker runs");
                 assert!(ended.success(), "docker {words:?}");
             }
         }
@@ -82,7 +88,11 @@ impl Stage {
         let target = KubernetesTarget::connect(access).await.expect("the kubeconfig is good");
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let object = Namespace {
-            metadata: ObjectMeta { name: Some(namespace.clone()), labels: Some(labels), ..Default::default() },
+            metadata: ObjectMeta {
+                name: Some(namespace.clone()),
+                labels: Some(labels),
+                ..Default::default()
+            },
             ..Default::default()
         };
         let namespaces: Api<Namespace> = Api::all(target.cluster.client().clone());
@@ -93,10 +103,17 @@ impl Stage {
     /// Deletes the namespace; what a failed test leaves is deleted with the cluster.
     async fn tear_down(self) {
         let namespaces: Api<Namespace> = Api::all(self.target.cluster.client().clone());
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await.expect("the namespace can be deleted");
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("the namespace can be deleted");
     }
 
-    async fn roll_out(&self, next: &Workload, previous: Option<&Workload>) -> (Result<(), RolloutError>, String) {
+    async fn roll_out(
+        &self,
+        next: &Workload,
+        previous: Option<&Workload>,
+    ) -> (Result<(), RolloutError>, String) {
         self.roll_out_until(next, previous, &CancellationToken::new()).await
     }
 
@@ -177,7 +194,11 @@ fn process(name: &str, line: &str) -> Process {
         command: shell(line),
         quantity: 1,
         port: web.then_some(PORT),
-        check: if web { Check::Tcp { timeout: Duration::from_secs(10) } } else { Check::Uptime(Duration::from_secs(5)) },
+        check: if web {
+            Check::Tcp { timeout: Duration::from_secs(10) }
+        } else {
+            Check::Uptime(Duration::from_secs(5))
+        },
         limits: Limits { memory: Some(64 << 20), millicpu: None },
         grace: Duration::from_secs(1),
         name,

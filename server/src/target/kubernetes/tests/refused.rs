@@ -12,7 +12,9 @@ async fn a_quota_is_named_and_the_old_release_stays() {
     let first = healthy(1).await;
     stage.succeeds(&first, None).await;
     stage
-        .create::<ResourceQuota>(json!({ "metadata": { "name": "small" }, "spec": { "hard": { "pods": "2" } } }))
+        .create::<ResourceQuota>(
+            json!({ "metadata": { "name": "small" }, "spec": { "hard": { "pods": "2" } } }),
+        )
         .await;
     let before = stage.pods().await;
     let why = stage.fails(&changed(2).await, Some(&first)).await;
@@ -24,7 +26,9 @@ async fn a_quota_is_named_and_the_old_release_stays() {
 
 #[tokio::test]
 async fn an_image_that_runs_as_root_is_refused_under_restricted_pod_security() {
-    let Some(stage) = Stage::set_up(&[("pod-security.kubernetes.io/enforce", "restricted")]).await else { return };
+    let Some(stage) = Stage::set_up(&[("pod-security.kubernetes.io/enforce", "restricted")]).await else {
+        return;
+    };
     let why = stage.fails(&healthy(1).await, None).await;
     println!("{why}\n");
     assert!(why.contains("USER 1000"), "{why}");
