@@ -10,6 +10,7 @@
 
 mod adopted;
 mod adopted_patch;
+mod adopted_set;
 mod apply;
 mod cluster;
 mod evidence;
