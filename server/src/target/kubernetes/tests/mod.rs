@@ -8,6 +8,7 @@ mod failing;
 mod faults;
 mod owned;
 mod refused;
+mod serving;
 
 use std::process::Stdio;
 use std::time::Duration;
