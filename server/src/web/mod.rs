@@ -8,6 +8,10 @@ mod etag;
 mod range;
 mod request;
 pub(crate) mod router;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
