@@ -1,27 +1,20 @@
 //! What people do to apps: the changes that more than one door makes, each in one transaction.
 
+pub(crate) mod builds;
+pub(crate) mod releases;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde_json::json;
-use sqlx::PgPool;
 
-use crate::crypto::{self, CryptoError, KeyFile, Label};
+use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
 use crate::db::{apps, audit, config};
 use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
-use crate::pipeline::log::LogHub;
-
-/// What every door works with. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Platform {
-    pub(crate) pool: PgPool,
-    pub(crate) logs: LogHub,
-    pub(crate) keys: Arc<KeyFile>,
-}
+use crate::platform::Platform;
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +36,21 @@ pub(crate) enum ActionError {
     Internal(#[source] anyhow::Error),
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+}
+
+impl ActionError {
+    /// The sentence for the user; what is ours to mend stays in our log.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
+                text.clone()
+            }
+            Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
+            Self::Internal(_) | Self::Crypto(_) => {
+                "the platform could not do it; its log has the cause".to_owned()
+            }
+        }
+    }
 }
 
 impl Platform {
@@ -114,7 +122,10 @@ impl Platform {
     }
 
     /// The app's config vars as they are now, opened.
-    pub(crate) async fn config_of(&self, app: &App) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
+    pub(crate) async fn config_of(
+        &self,
+        app: &App,
+    ) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
         let sealed = {
             let mut conn = self.pool.acquire().await?;
             config::values(&mut conn, app.id, &app.config).await?

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub(crate) enum Ended {
     Cut,
     /// By itself: this essential task panicked or returned early.
     Fault(&'static str),
+}
+
+impl Ended {
+    pub(crate) fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Gracefully | Self::Cut => ExitCode::SUCCESS,
+            Self::Fault(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 impl Lifecycle {

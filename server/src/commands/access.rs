@@ -37,7 +37,10 @@ pub(super) async fn remove(session: &mut Session, args: AccessRemove) -> Result<
     if session.options.json {
         return session.terminal.json(&member).await;
     }
-    session.terminal.line(format!("{} has no access to the apps of the team {team} any more", member.user.name)).await
+    session
+        .terminal
+        .line(format!("{} has no access to the apps of the team {team} any more", member.user.name))
+        .await
 }
 
 /// The team named, or the app's.

@@ -104,7 +104,9 @@ pub(super) async fn set(session: &mut Session, settings: &[String]) -> Result<()
         })?;
         let given = (!value.is_empty()).then(|| value.to_owned());
         match name {
-            "deploy-branch" | "branch" => change.deploy_branch = Some(given.unwrap_or_else(|| "main".to_owned())),
+            "deploy-branch" | "branch" => {
+                change.deploy_branch = Some(given.unwrap_or_else(|| "main".to_owned()))
+            }
             "dockerfile" => change.dockerfile = Some(given),
             "health" | "health-path" => change.health_path = Some(given),
             _ => {

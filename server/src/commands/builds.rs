@@ -58,7 +58,10 @@ pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result
 }
 
 fn facts(build: &Build) -> Vec<[String; 2]> {
-    let took = build.started_at.zip(build.finished_at).map(|(start, end)| duration(end.as_second() - start.as_second()));
+    let took = build
+        .started_at
+        .zip(build.finished_at)
+        .map(|(start, end)| duration(end.as_second() - start.as_second()));
     let known = [
         ("State:", Some(state(build))),
         ("Reason:", build.reason.clone()),
@@ -118,7 +121,9 @@ impl Reader {
         let address = format!("{path}?offset={}{follow}", self.offset);
         let mut text = match session.client.stream(&address).await {
             Ok(text) => text,
-            Err(refused @ (ClientError::Refused(_) | ClientError::Foreign { .. })) => return Err(refused.into()),
+            Err(refused @ (ClientError::Refused(_) | ClientError::Foreign { .. })) => {
+                return Err(refused.into());
+            }
             Err(broken) => return Ok(Err(broken)),
         };
         loop {

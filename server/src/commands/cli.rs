@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::sync::Mutex;
 
 use clap::{Parser, Subcommand};
 
@@ -9,6 +10,9 @@ use super::grammar::{Options, Verb};
 use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
 use super::terminal::{Colours, Terminal};
+use crate::app::admin::AdminArgs;
+use crate::config::ServeArgs;
+use crate::local::router;
 
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, about = "Slipway: `git push` deploys", arg_required_else_help = true)]
@@ -24,6 +28,15 @@ pub(crate) struct Cli {
 /// What `slipway` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the server
+    Serve(Box<ServeArgs>),
+    /// Route requests to apps; the server starts this by itself
+    #[command(hide = true)]
+    Router(Box<router::Settings>),
+    /// Make an admin on the server's own machine and print their token
+    Admin(Box<AdminArgs>),
+    /// Print every setting of the server, as docs/SETTINGS.md has it
+    Settings,
     #[command(flatten)]
     Verb(Verb),
 }
@@ -52,7 +65,7 @@ pub(crate) async fn verb(remote: Remote, options: Options, verb: Verb) -> u8 {
 fn terminal() -> Terminal {
     let watched = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     Terminal {
-        input: Box::new(tokio::io::stdin()),
+        input: Mutex::new(Box::new(tokio::io::stdin())),
         out: Box::new(tokio::io::stdout()),
         err: Box::new(tokio::io::stderr()),
         colours: if watched { Colours::Terminal } else { Colours::Never },

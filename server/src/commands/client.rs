@@ -190,11 +190,15 @@ async fn parsed<T: DeserializeOwned>(answer: Answer) -> Result<T, ClientError> {
 
 async fn refusal(answer: Answer) -> ClientError {
     let status = answer.status;
-    let json = answer.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let json = answer
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     match whole(answer.body).await {
         Err(error) => error,
-        Ok(text) if json => serde_json::from_slice(&text)
-            .map_or(ClientError::Foreign { status }, ClientError::Refused),
+        Ok(text) if json => {
+            serde_json::from_slice(&text).map_or(ClientError::Foreign { status }, ClientError::Refused)
+        }
         Ok(_) => ClientError::Foreign { status },
     }
 }

@@ -21,14 +21,18 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     }
     let Some(first) = keys.first() else {
         let hint = session.typed("keys:add");
-        return session.terminal.line(format!("You have no SSH keys. `{hint} < ~/.ssh/id_ed25519.pub` adds one.")).await;
+        return session
+            .terminal
+            .line(format!("You have no SSH keys. `{hint} < ~/.ssh/id_ed25519.pub` adds one."))
+            .await;
     };
     session.terminal.heading(format!("{} Keys", first.email)).await?;
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
             let algorithm = key.public_key.split(' ').next().unwrap_or_default().to_owned();
-            let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", when(at)));
+            let used =
+                key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", when(at)));
             [key.fingerprint.clone(), algorithm, key.comment.clone(), used]
         })
         .collect();

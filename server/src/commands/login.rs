@@ -31,7 +31,10 @@ pub(super) async fn login(session: &mut Session, args: Login) -> Result<(), Fail
         session.terminal.line(format!("`platform` is a host of SSH now ({}):", file.display())).await?;
         session.terminal.line("    ssh platform apps").await
     } else {
-        session.terminal.line("Put this into ~/.ssh/config (or let `slipway login --write` do it):\n").await?;
+        session
+            .terminal
+            .line("Put this into ~/.ssh/config (or let `slipway login --write` do it):\n")
+            .await?;
         session.terminal.line(block).await
     }
 }

@@ -37,9 +37,17 @@ pub(super) async fn create_user(session: &mut Session, args: UsersCreate) -> Res
     }
     let role = crate::domain::access::Role::from(role).as_str();
     let name = made.account.name;
-    session.terminal.line(format!("Made {name}, {role} in the team {team}. Their first token, shown once:")).await?;
+    session
+        .terminal
+        .line(format!("Made {name}, {role} in the team {team}. Their first token, shown once:"))
+        .await?;
     session.terminal.line(made.token).await?;
-    session.terminal.note(&format!("{name} signs in with `slipway login`, and adds an SSH key with `slipway keys:add`.\n")).await;
+    session
+        .terminal
+        .note(&format!(
+            "{name} signs in with `slipway login`, and adds an SSH key with `slipway keys:add`.\n"
+        ))
+        .await;
     Ok(())
 }
 

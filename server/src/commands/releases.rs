@@ -15,7 +15,10 @@ pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Fail
         return session.terminal.json(&page.rows).await;
     }
     if page.rows.is_empty() {
-        return session.terminal.line(format!("{app} has no releases yet: `git push` makes the first.")).await;
+        return session
+            .terminal
+            .line(format!("{app} has no releases yet: `git push` makes the first."))
+            .await;
     }
     let current = match page.rows.iter().find(|release| release.current) {
         Some(release) => Some(release.version),

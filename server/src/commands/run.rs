@@ -28,9 +28,7 @@ pub(crate) enum Door {
 /// Runs the words of an `ssh platform <words>`; the exit status.
 pub(crate) async fn run_words(words: &[String], client: Client, mut terminal: Terminal) -> u8 {
     match SshLine::try_parse_from(words) {
-        Ok(line) => {
-            Session { client, terminal, options: line.options, door: Door::Ssh }.run(line.verb).await
-        }
+        Ok(line) => Session { client, terminal, options: line.options, door: Door::Ssh }.run(line.verb).await,
         Err(error) => explain(&error, "ssh platform", &mut terminal).await,
     }
 }

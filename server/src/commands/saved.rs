@@ -66,9 +66,9 @@ fn remembered(remote: Remote) -> Result<Client, Failure> {
 fn sign_in(url: Option<Url>, token: Option<String>) -> Result<Client, Failure> {
     let url = match url {
         Some(url) => url,
-        None => read().and_then(|saved| saved.url()).map_err(|_| {
-            Failure::refused("which server? `slipway login https://platform.example.com`")
-        })?,
+        None => read()
+            .and_then(|saved| saved.url())
+            .map_err(|_| Failure::refused("which server? `slipway login https://platform.example.com`"))?,
     };
     let token = match token {
         Some(token) => token,
@@ -84,8 +84,11 @@ fn sign_in(url: Option<Url>, token: Option<String>) -> Result<Client, Failure> {
 }
 
 fn address(text: &str) -> Result<Url, Failure> {
-    let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| Failure::refused(format!("`{text}` is not an address such as https://platform.example.com")))
+    let url =
+        text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| {
+        Failure::refused(format!("`{text}` is not an address such as https://platform.example.com"))
+    })
 }
 
 /// Reads a line from the terminal without showing it, or from a pipe.
@@ -120,8 +123,9 @@ fn read() -> Result<Saved, Failure> {
     let text = std::fs::read(&file).map_err(|_| {
         Failure::refused("you are not signed in: `slipway login https://platform.example.com`, or set SLIPWAY_URL and SLIPWAY_TOKEN")
     })?;
-    serde_json::from_slice(&text)
-        .map_err(|_| Failure::refused(format!("{} is damaged: `slipway login` writes it anew", file.display())))
+    serde_json::from_slice(&text).map_err(|_| {
+        Failure::refused(format!("{} is damaged: `slipway login` writes it anew", file.display()))
+    })
 }
 
 fn save(saved: &Saved) -> Result<(), Failure> {
@@ -159,6 +163,7 @@ pub(super) fn folder() -> Result<PathBuf, Failure> {
 }
 
 pub(super) fn home() -> Result<PathBuf, Failure> {
-    std::env::home_dir()
-        .ok_or_else(|| Failure::refused("there is no home folder: set HOME, or SLIPWAY_URL and SLIPWAY_TOKEN"))
+    std::env::home_dir().ok_or_else(|| {
+        Failure::refused("there is no home folder: set HOME, or SLIPWAY_URL and SLIPWAY_TOKEN")
+    })
 }

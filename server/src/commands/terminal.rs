@@ -2,6 +2,8 @@
 //!
 //! Invariant: text of users, repositories and apps reaches the terminal without control characters.
 
+use std::sync::{Mutex, PoisonError};
+
 use std::borrow::Cow;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,9 +22,10 @@ pub(crate) enum Colours {
 
 /// The three streams of a verb.
 pub(crate) struct Terminal {
-    pub(crate) input: Box<dyn AsyncRead + Send + Unpin>,
-    pub(crate) out: Box<dyn AsyncWrite + Send + Unpin>,
-    pub(crate) err: Box<dyn AsyncWrite + Send + Unpin>,
+    /// In a lock because a session is shared between threads and this stream is not made for it; never contended.
+    pub(crate) input: Mutex<Box<dyn AsyncRead + Send + Unpin>>,
+    pub(crate) out: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    pub(crate) err: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     pub(crate) colours: Colours,
 }
 
@@ -109,7 +112,8 @@ impl Terminal {
     /// All of the input, as text.
     pub(super) async fn read_input(&mut self) -> Result<String, Failure> {
         let mut text = String::new();
-        let mut input = (&mut self.input).take(LARGEST_INPUT);
+        let input = self.input.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut input = input.take(LARGEST_INPUT);
         input.read_to_string(&mut text).await.map_err(|_| Failure::refused("the input is not text"))?;
         Ok(text)
     }

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn spans_are_in_the_largest_unit() {
-        for (seconds, text) in [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (200_000, "2d")] {
+        for (seconds, text) in [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (200_000, "2d")]
+        {
             assert_eq!(duration(seconds), text);
         }
     }

@@ -21,10 +21,11 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     let rows: Vec<_> = tokens
         .iter()
         .map(|token| {
-            let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", when(at)));
-            let ends = token.expires_at.map_or_else(String::new, |at| {
-                format!("until {}", at.strftime("%Y/%m/%d %H:%M:%S +0000"))
-            });
+            let used =
+                token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", when(at)));
+            let ends = token
+                .expires_at
+                .map_or_else(String::new, |at| format!("until {}", at.strftime("%Y/%m/%d %H:%M:%S +0000")));
             [token.id.to_string(), token.description.clone(), used, ends]
         })
         .collect();
@@ -35,7 +36,9 @@ pub(super) async fn create(session: &mut Session, args: AuthorizationsCreate) ->
     let expires_in = match args.expires_in.map(|life| i64::try_from(life.as_secs())) {
         None => None,
         Some(Ok(seconds)) => Some(seconds),
-        Some(Err(_)) => return Err(Failure::refused("such a long time cannot be counted: leave --expires-in out")),
+        Some(Err(_)) => {
+            return Err(Failure::refused("such a long time cannot be counted: leave --expires-in out"));
+        }
     };
     let new = NewAuthorization { description: Some(args.description), expires_in };
     let made: Authorization = session.client.send(Method::POST, "/oauth/authorizations", &new).await?;

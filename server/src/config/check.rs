@@ -44,6 +44,10 @@ pub(crate) enum ConfigError {
     )]
     UnreachableRegistry { registry: String, apiserver: Url },
     #[error(
+        "the Docker engine at {0} (DOCKER_HOST) is not on this machine and cannot push to the private registry, which listens on loopback here: set SLIPWAY_REGISTRY to a registry that the engine reaches"
+    )]
+    RemoteEngine(String),
+    #[error(
         "SLIPWAY_KUBECONFIG and SLIPWAY_KUBE_IN_CLUSTER are both set and may name two clusters: unset one of them"
     )]
     TwoClusters,
@@ -127,6 +131,9 @@ impl ServeArgs {
         match (&registry.push, &registry.pull, login) {
             (None, Some(_), _) => Err(ConfigError::NoRegistry { setting: "SLIPWAY_REGISTRY_PULL" }),
             (None, None, Some(_)) => Err(ConfigError::NoRegistry { setting: "SLIPWAY_REGISTRY_USERNAME" }),
+            (None, None, None) if !is_local_engine(&self.docker.host) => {
+                Err(ConfigError::RemoteEngine(self.docker.host.clone()))
+            }
             _ => Ok(()),
         }
     }
@@ -171,6 +178,17 @@ fn host_of(address: &str) -> Option<Host> {
         && !address.contains(['/', '?', '#', '@', '\\'])
         && !address.contains(char::is_whitespace);
     if bare { url.host().map(|host| host.to_owned()) } else { None }
+}
+
+/// A Unix socket, or TCP to loopback. What is no address at all is left to the connection to refuse.
+fn is_local_engine(address: &str) -> bool {
+    match Url::parse(address) {
+        Ok(url) if matches!(url.scheme(), "tcp" | "http" | "https" | "ssh") => {
+            // Schemes that the URL standard does not know keep their hosts as text.
+            url.host_str().and_then(host_of).is_none_or(|host| is_loopback(&host))
+        }
+        _ => true,
+    }
 }
 
 fn is_loopback(host: &Host) -> bool {
@@ -265,6 +283,18 @@ mod tests {
                 .starts_with("SLIPWAY_HTTP_LISTEN and SLIPWAY_SSH_LISTEN are both 127.0.0.1:7080")
         );
         assert!(refusal(&["--build-deadline=1m"]).contains("SLIPWAY_BUILD_IDLE_DEADLINE"));
+    }
+
+    #[test]
+    fn a_private_registry_is_refused_for_an_engine_elsewhere() {
+        let flag = "--docker-host=tcp://10.0.0.5:2375";
+        assert!(refusal(&[flag]).starts_with("the Docker engine at tcp://10.0.0.5:2375 (DOCKER_HOST)"));
+        serve(&[flag, "--registry=r.example.com"]).check().unwrap();
+        for here in
+            ["unix:///run/docker.sock", "tcp://127.0.0.1:2375", "tcp://[::1]:2375", "tcp://localhost:1"]
+        {
+            serve(&[&format!("--docker-host={here}")]).check().unwrap();
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(crate) struct AppsSettings {
     )]
     pub(crate) domain: String,
 
-    /// Address of apps as people type it, with {app} in it, where a proxy stands before the router. By default http://{app}.<domain>:<port>.
+    /// Address of apps as people type it, with `{app}` in it, where a proxy stands before the router. By default `http://{app}.<domain>:<port>`.
     #[arg(id = "apps-url", long = "apps-url", env = "SLIPWAY_APPS_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
 }

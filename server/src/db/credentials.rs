@@ -74,6 +74,21 @@ pub(crate) async fn principal_by_key(
     Ok(Some(Principal { user: found.user, name: found.name, admin: found.admin }))
 }
 
+/// Whose key this is, without noting a use: a client has only claimed to have it.
+pub(crate) async fn claimed_owner_of_key(
+    conn: &mut PgConnection,
+    fingerprint: &str,
+) -> sqlx::Result<Option<Principal>> {
+    sqlx::query_as!(
+        Principal,
+        r#"SELECT u.id AS "user: UserId", u.name, u.admin
+           FROM ssh_keys k JOIN users u ON u.id = k.user_id WHERE k.fingerprint = $1"#,
+        fingerprint,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Keeps the hash of a fresh token.
 pub(crate) async fn add_token(
     conn: &mut PgConnection,

@@ -19,20 +19,18 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-/// Connections that one server holds at most.
-const MOST_CONNECTIONS: u32 = 20;
 /// How long a caller waits for a free connection before it is told that the database is busy or away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No single statement of ours may run longer.
 const STATEMENT_TIMEOUT: &str = "30s";
 
-/// A pool that connects when it is first used, so that a server can start before its database.
-pub(crate) fn pool(options: PgConnectOptions) -> PgPool {
+/// A pool of at most `connections` that connects when it is first used, so that a server can start before its database.
+pub(crate) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     let options = options
         .application_name("slipway")
         .options([("statement_timeout", STATEMENT_TIMEOUT), ("idle_in_transaction_session_timeout", "60s")]);
     PgPoolOptions::new()
-        .max_connections(MOST_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options)
 }

@@ -144,7 +144,11 @@ pub(crate) async fn members(conn: &mut PgConnection, team: TeamId) -> sqlx::Resu
     .await
 }
 
-pub(crate) async fn role_in(conn: &mut PgConnection, team: TeamId, user: UserId) -> sqlx::Result<Option<Role>> {
+pub(crate) async fn role_in(
+    conn: &mut PgConnection,
+    team: TeamId,
+    user: UserId,
+) -> sqlx::Result<Option<Role>> {
     sqlx::query_scalar!(
         r#"SELECT role AS "role: Role" FROM memberships WHERE team_id = $1 AND user_id = $2"#,
         team.0,

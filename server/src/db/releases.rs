@@ -30,7 +30,7 @@ pub(crate) struct Release {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Code {
     pub(crate) commit: String,
-    /// `repository:tag@sha256:…` without the registry's host: pushing and pulling sides have addresses of their own.
+    /// `repository:tag` without the registry's host: pushing and pulling sides have addresses of their own.
     pub(crate) image: String,
     pub(crate) digest: String,
     pub(crate) blueprint: Value,
@@ -237,4 +237,32 @@ pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<Releas
     )
     .fetch_all(conn)
     .await
+}
+
+/// The newest release that is live or still on its way there.
+pub(crate) async fn newest_live_or_pending_of(
+    conn: &mut PgConnection,
+    app: AppId,
+) -> sqlx::Result<Option<Release>> {
+    let row = fetch_release!(
+        conn,
+        "WHERE app_id = $1 AND status <> 'failed' ORDER BY version DESC LIMIT 1",
+        app.0
+    )?;
+    Ok(row.map(Release::from))
+}
+
+/// The newest release that succeeded with this commit.
+pub(crate) async fn of_commit(
+    conn: &mut PgConnection,
+    app: AppId,
+    commit: &str,
+) -> sqlx::Result<Option<Release>> {
+    let row = fetch_release!(
+        conn,
+        "WHERE app_id = $1 AND commit = $2 AND status = 'succeeded' ORDER BY version DESC LIMIT 1",
+        app.0,
+        commit
+    )?;
+    Ok(row.map(Release::from))
 }

@@ -9,7 +9,11 @@ use uuid::Uuid;
 /// Where tests find a PostgreSQL that they may make databases in.
 #[derive(clap::Parser)]
 struct Settings {
-    #[arg(long, env = "SLIPWAY_TEST_DATABASE_URL", default_value = "postgres://postgres@127.0.0.1:5998/postgres")]
+    #[arg(
+        long,
+        env = "SLIPWAY_TEST_DATABASE_URL",
+        default_value = "postgres://postgres@127.0.0.1:5998/postgres"
+    )]
     url: PgConnectOptions,
 }
 
@@ -35,7 +39,8 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let statement = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let mut admin = PgConnection::connect_with(&server()).await.expect("connects");
                 run(&mut admin, statement).await;

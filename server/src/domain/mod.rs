@@ -1,6 +1,7 @@
 //! The words of the platform, pure: no I/O, no async, no SQL.
 
 pub(crate) mod access;
+pub(crate) mod blueprint;
 pub(crate) mod build;
 pub(crate) mod ids;
 pub(crate) mod names;

@@ -130,8 +130,10 @@ name!(
 );
 
 /// Names that would clash with paths of the HTTP API or hosts of the platform.
-const RESERVED: &[&str] =
-    &["api", "apps", "account", "hooks", "healthz", "metrics", "oauth", "platform", "readyz", "slipway", "teams", "users", "www"];
+const RESERVED: &[&str] = &[
+    "api", "apps", "account", "hooks", "healthz", "metrics", "oauth", "platform", "readyz", "slipway",
+    "teams", "users", "www",
+];
 
 /// `^[a-z][a-z0-9-]{1,28}[a-z0-9]$` without double dashes (`--` separates our own suffixes).
 fn check_app_name(text: &str) -> Result<(), NameError> {
@@ -150,12 +152,12 @@ fn is_dns_label(text: &str, longest: usize) -> bool {
 }
 
 const ADJECTIVES: [&str; 16] = [
-    "brisk", "bright", "calm", "clear", "deep", "early", "fair", "gentle", "keen", "lively", "quiet", "silver",
-    "steady", "swift", "warm", "wide",
+    "brisk", "bright", "calm", "clear", "deep", "early", "fair", "gentle", "keen", "lively", "quiet",
+    "silver", "steady", "swift", "warm", "wide",
 ];
 const NOUNS: [&str; 16] = [
-    "anchor", "bay", "beacon", "channel", "current", "harbour", "island", "keel", "lagoon", "mast", "pier", "reef",
-    "sail", "shore", "tide", "wave",
+    "anchor", "bay", "beacon", "channel", "current", "harbour", "island", "keel", "lagoon", "mast", "pier",
+    "reef", "sail", "shore", "tide", "wave",
 ];
 
 impl AppName {

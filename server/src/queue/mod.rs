@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,10 @@ pub(crate) enum JobError {
     /// Give up.
     Fail(anyhow::Error),
 }
+
+/// Works on one job; the token says that the lease is lost.
+pub(crate) type Handler =
+    Arc<dyn Fn(Job, CancellationToken) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>;
 
 /// The tokens of a shutdown, soft then hard.
 #[derive(Debug, Clone)]
@@ -75,13 +80,7 @@ impl Queue {
     }
 
     /// Works on jobs of `kind`, at most `slots` at a time, until the soft shutdown; returns when the last one has ended.
-    ///
-    /// The handler gets the job and a token that says that the lease is lost.
-    pub(crate) async fn work<F, Fut>(&self, kind: &'static str, slots: usize, shutdown: Shutdown, handler: F)
-    where
-        F: Fn(Job, CancellationToken) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), JobError>> + Send + 'static,
-    {
+    pub(crate) async fn work(&self, kind: &'static str, slots: usize, shutdown: Shutdown, handler: Handler) {
         let free = Arc::new(Semaphore::new(slots));
         let running = TaskTracker::new();
         while let Some(permit) = next_permit(&free, &shutdown.soft).await {
@@ -91,12 +90,10 @@ impl Queue {
             match self.claim(kind).await {
                 Ok(Some(job)) => {
                     let queue = self.clone();
-                    let handler = handler.clone();
+                    let handler = Arc::clone(&handler);
                     let hard = shutdown.hard.clone();
                     let span = info_span!("job", kind, job.id = %job.id, job.attempt = job.attempt);
-                    running.spawn(
-                        async move { queue.attend(job, hard, handler, permit).await }.instrument(span),
-                    );
+                    running.spawn(queue.attend(job, hard, handler, permit).instrument(span));
                 }
                 Ok(None) => wait(due, &shutdown.soft).await,
                 Err(error) => {
@@ -116,16 +113,7 @@ impl Queue {
     }
 
     /// Runs the handler under a heartbeat and records how the job ended.
-    async fn attend<F, Fut>(
-        &self,
-        job: Job,
-        hard: CancellationToken,
-        handler: F,
-        permit: OwnedSemaphorePermit,
-    ) where
-        F: Fn(Job, CancellationToken) -> Fut,
-        Fut: Future<Output = Result<(), JobError>> + Send + 'static,
-    {
+    async fn attend(self, job: Job, hard: CancellationToken, handler: Handler, permit: OwnedSemaphorePermit) {
         let lost = CancellationToken::new();
         // A task of its own, so that a panic in a handler ends one job, not the worker.
         let mut work = tokio::spawn(handler(job.clone(), lost.clone()).in_current_span());

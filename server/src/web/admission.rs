@@ -5,20 +5,18 @@
 //! the request's extensions; it does not look them up by itself.
 
 use axum::extract::{RawPathParams, Request, State};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use sqlx::PgConnection;
 
 use super::Web;
 use super::error::ApiError;
-use crate::db::{apps, credentials, people};
+use super::tls::Peer;
+use crate::db::{apps, people};
 use crate::domain::access::{self, Action, Principal, Role};
 use crate::domain::ids::TeamId;
-use crate::domain::token;
 
 /// What a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +46,11 @@ pub(super) struct PathTeam {
 }
 
 /// Middleware of one route.
-pub(super) async fn admit(State((web, access)): State<(Web, Access)>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    State((web, access)): State<(Web, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if access == Access::Public {
         return next.run(request).await;
     }
@@ -68,8 +70,8 @@ pub(super) async fn admit(State((web, access)): State<(Web, Access)>, request: R
 async fn admitted(web: &Web, access: Access, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
     let named = path_name(&mut parts, access).await;
+    let principal = principal_of(web, &parts).await?;
     let mut conn = web.platform.pool.acquire().await?;
-    let principal = principal_of(&mut conn, &parts).await?;
     match access {
         Access::Public | Access::SignedIn => {}
         Access::Platform => access::authorise(&principal, None, Action::Administer)?,
@@ -119,68 +121,28 @@ async fn path_name(parts: &mut Parts, access: Access) -> String {
         _ => "app",
     };
     let params = RawPathParams::from_request_parts(parts, &()).await;
-    let name = params.ok().and_then(|params| {
-        params.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned())
-    });
+    let name = params
+        .ok()
+        .and_then(|params| params.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned()));
     name.unwrap_or_default()
 }
 
-async fn principal_of(conn: &mut PgConnection, parts: &Parts) -> Result<Principal, ApiError> {
+/// Who asks: a door of this process has said so, or a token proves it.
+async fn principal_of(web: &Web, parts: &Parts) -> Result<Principal, ApiError> {
     if let Some(InProcess(principal)) = parts.extensions.get() {
         return Ok(principal.clone());
     }
     if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-        return Err(ApiError::Unauthorized("requests from pages of other sites are not served"));
+        return Err(ApiError::Unauthorized("requests from pages of other sites are not served".to_owned()));
     }
-    let token = sent_token(&parts.headers).ok_or(ApiError::Unauthorized(
-        "no token was sent: `slipway login` sets one up, scripts send `Authorization: Bearer <token>`",
-    ))?;
-    let unknown = ApiError::Unauthorized(
-        "this token is not valid, or has expired: make another with `authorizations:create`, and sign in again with `slipway login`",
-    );
-    let Some(hash) = token::hash(&token) else { return Err(unknown) };
-    credentials::principal_by_token(conn, &hash).await?.ok_or(unknown)
-}
-
-/// `Bearer <token>`, or `Basic` with the token as password (any user name) or alone as user name.
-fn sent_token(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some(if password.is_empty() { user } else { password }.to_owned())
+    let peer = parts.extensions.get::<Peer>().copied();
+    let peer =
+        peer.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the connection has not introduced itself")))?;
+    Ok(web.gate.admit(peer, &parts.headers).await?.principal)
 }
 
 /// What to say about a name that leads nowhere.
 pub(super) fn unknown(kind: &str, name: &str, verb: &str) -> ApiError {
     let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
     ApiError::NotFound(format!("there is no {kind} `{name}` that you have access to: `{verb}` lists yours"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent(value: &str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, value.parse().expect("a header"));
-        sent_token(&headers)
-    }
-
-    #[test]
-    fn tokens_come_as_bearer_or_as_basic_password() {
-        assert_eq!(sent("Bearer slp_1").as_deref(), Some("slp_1"));
-        assert_eq!(sent("bearer  slp_1").as_deref(), Some("slp_1"));
-        assert_eq!(sent(&format!("Basic {}", BASE64_STANDARD.encode("any:slp_1"))).as_deref(), Some("slp_1"));
-        assert_eq!(sent(&format!("Basic {}", BASE64_STANDARD.encode("slp_1:"))).as_deref(), Some("slp_1"));
-        assert_eq!(sent("Digest slp_1"), None);
-        assert_eq!(sent("slp_1"), None);
-        assert_eq!(sent("Basic ###"), None);
-    }
 }

@@ -21,7 +21,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(refusal)?;
         let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| {
-            ApiError::InvalidParams(format!("the request's body is not the JSON that this path takes: {error}"))
+            ApiError::InvalidParams(format!(
+                "the request's body is not the JSON that this path takes: {error}"
+            ))
         })
     }
 }

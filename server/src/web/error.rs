@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::api::shapes::Refusal;
+use super::auth::NotAdmitted;
 use crate::actions::ActionError;
 use crate::domain::access::Denied;
 
@@ -18,7 +19,10 @@ use crate::domain::access::Denied;
 pub(crate) enum ApiError {
     /// No credentials, or none that we know.
     #[error("{0}")]
-    Unauthorized(&'static str),
+    Unauthorized(String),
+    /// The transport, too many bad tokens, a database that is away: the gate's own words.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     #[error(transparent)]
     Denied(#[from] Denied),
     /// The thing asked for is not there; the text names it and the verb that lists its kind.
@@ -54,9 +58,12 @@ impl ApiError {
 
     fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::NotAdmitted(refused) => (refused.status(), gate_id(refused)),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Denied(Denied::Unknown) | Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
             Self::InvalidParams(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_params"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable"),
@@ -68,11 +75,21 @@ impl ApiError {
     }
 }
 
+fn gate_id(refused: &NotAdmitted) -> &'static str {
+    match refused {
+        NotAdmitted::NoToken | NotAdmitted::BadToken => "unauthorized",
+        NotAdmitted::TooMany(_) => "rate_limit",
+        NotAdmitted::Unavailable => "unavailable",
+        NotAdmitted::PlainHttp | NotAdmitted::StrangeProxy => "forbidden",
+    }
+}
+
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unavailable(
-                "the platform's database does not answer: nothing was changed; try again in a moment".to_owned(),
+                "the platform's database does not answer: nothing was changed; try again in a moment"
+                    .to_owned(),
             ),
             other => Self::Internal(anyhow::Error::new(other).context("querying the database")),
         }

@@ -13,8 +13,8 @@ const LARGEST_TAGGED: u64 = 2 * 1024 * 1024;
 
 /// Middleware: tags answers to GET whose whole text is at hand; streams pass untouched.
 pub(super) async fn tag(request: Request, next: Next) -> Response {
-    let wanted = (request.method() == Method::GET)
-        .then(|| request.headers().get(header::IF_NONE_MATCH).cloned());
+    let wanted =
+        (request.method() == Method::GET).then(|| request.headers().get(header::IF_NONE_MATCH).cloned());
     let response = next.run(request).await;
     match wanted {
         Some(known) if response.status().is_success() => tagged(response, known).await,

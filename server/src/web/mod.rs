@@ -1,17 +1,23 @@
-//! The HTTP door: the API, and what every request passes on its way in.
+//! The HTTP door: the API, git, and what every request passes on its way in.
 
-pub(crate) mod api;
 mod admission;
+pub(crate) mod api;
+pub(crate) mod auth;
 mod body;
+pub(crate) mod caps;
+pub(crate) mod certificate;
 mod error;
 mod etag;
+pub(crate) mod git;
 mod range;
 mod request;
 pub(crate) mod router;
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 #[cfg(test)]
 mod tests;
+mod throttle;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 
@@ -20,8 +26,10 @@ use sqlx::PgPool;
 
 pub(crate) use admission::InProcess;
 
-use crate::actions::Platform;
+use crate::platform::Platform;
+use crate::telemetry::MetricsPage;
 use api::shapes::Doors;
+use auth::Gate;
 
 /// What handlers may ask for; each takes the narrowest part.
 #[derive(Clone)]
@@ -29,7 +37,9 @@ pub(crate) struct Web {
     pub(crate) platform: Platform,
     pub(crate) doors: Arc<Doors>,
     /// Renders the metrics; `None` where no recorder is installed.
-    pub(crate) metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    pub(crate) metrics: Option<MetricsPage>,
+    /// Finds out who asks.
+    pub(crate) gate: Gate,
 }
 
 impl FromRef<Web> for Platform {

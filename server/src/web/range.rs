@@ -1,10 +1,10 @@
 //! Heroku's paging: `Range: version ..; max=15, order=desc`, answered with `Content-Range` and `Next-Range`.
 
+use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -31,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Range {
         };
         Self::parse(text).ok_or_else(|| {
             ApiError::InvalidRange(
-                "the Range header is not understood: write it like `version ..; max=15, order=desc`".to_owned(),
+                "the Range header is not understood: write it like `version ..; max=15, order=desc`"
+                    .to_owned(),
             )
         })
     }
@@ -168,8 +169,17 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for bad in [
-            "version", "bytes=0-5", "version ..; max=0", "version ..; max=1001", "version ..; order=up",
-            "colour ..", "id abc..", "version ]..", "version -1..", "version 9223372036854775807..", "?",
+            "version",
+            "bytes=0-5",
+            "version ..; max=0",
+            "version ..; max=1001",
+            "version ..; order=up",
+            "colour ..",
+            "id abc..",
+            "version ]..",
+            "version -1..",
+            "version 9223372036854775807..",
+            "?",
         ] {
             let parsed = parse(bad);
             assert!(parsed.is_none() || bad == "version", "{bad:?} was read as {parsed:?}");

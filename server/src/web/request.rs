@@ -16,7 +16,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Middleware: names the request, logs a fault of ours once and shows the user the id to quote.
 pub(super) async fn identify(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7();
-    let span = info_span!("request", request.id = %id, method = %request.method(), path = request.uri().path());
+    let span =
+        info_span!("request", request.id = %id, method = %request.method(), path = request.uri().path());
     async move {
         let response = next.run(request).await;
         let mut response = match response.extensions().get::<Fault>() {

@@ -77,7 +77,9 @@ pub(crate) fn api(web: Web) -> Router {
     }
     router
         .fallback(async || {
-            ApiError::NotFound("there is nothing at this path: the API has /apps, /account, /teams".to_owned())
+            ApiError::NotFound(
+                "there is nothing at this path: the API has /apps, /account, /teams".to_owned(),
+            )
         })
         .method_not_allowed_fallback(async || {
             ApiError::MethodNotAllowed("this path does not take this method".to_owned())

@@ -18,7 +18,7 @@ pub(in crate::web) async fn info(
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<shapes::Account>, ApiError> {
     let user = people::user(&mut *pool.acquire().await?, principal.user).await?;
-    let user = user.ok_or(ApiError::Unauthorized("this account has just been removed"))?;
+    let user = user.ok_or(ApiError::Unauthorized("this account has just been removed".to_owned()))?;
     Ok(Json(render::account(&user)))
 }
 

@@ -8,11 +8,11 @@ use axum::{Extension, Json};
 use sqlx::PgPool;
 
 use super::{render, shapes};
-use crate::actions::Platform;
 use crate::db::apps::{self, App, Settings};
 use crate::db::people;
 use crate::domain::access::{Action, Principal};
 use crate::domain::names::{AppName, TeamName};
+use crate::platform::Platform;
 use crate::target::{AdoptedSet, Adoption};
 use crate::web::admission::team_for;
 use crate::web::body::Body;
@@ -136,7 +136,9 @@ fn check_adoption(adoption: &Adoption) -> Result<(), ApiError> {
         AdoptedSet::Selector(selector) => !selector.trim().is_empty() && selector.len() <= LONGEST,
     };
     let containers = &adoption.containers;
-    if complete && is_kubernetes_name(&adoption.namespace) && !containers.is_empty()
+    if complete
+        && is_kubernetes_name(&adoption.namespace)
+        && !containers.is_empty()
         && containers.iter().all(|name| is_kubernetes_name(name))
     {
         return Ok(());
@@ -177,7 +179,10 @@ fn is_url_path(path: &str) -> bool {
 
 fn is_kubernetes_name(name: &str) -> bool {
     let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
-    (1..=253).contains(&name.len()) && name.bytes().all(good) && !name.starts_with('-') && !name.ends_with('-')
+    (1..=253).contains(&name.len())
+        && name.bytes().all(good)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 #[cfg(test)]

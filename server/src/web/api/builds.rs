@@ -12,12 +12,12 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{render, shapes};
-use crate::actions::Platform;
 use crate::db::apps::App;
-use crate::db::history::{self, BuildEntry, Which};
 use crate::db::build_log;
+use crate::db::history::{self, BuildEntry, Which};
 use crate::domain::ids::BuildId;
 use crate::pipeline::log::Follower;
+use crate::platform::Platform;
 use crate::web::error::ApiError;
 use crate::web::range::Range;
 

@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use secrecy::ExposeSecret;
 
-use crate::actions::Platform;
 use crate::db::apps::App;
 use crate::domain::names::ConfigKey;
+use crate::platform::Platform;
 use crate::web::error::ApiError;
 
 pub(in crate::web) async fn list(

@@ -148,6 +148,8 @@ fn in_herokus_words(status: BuildStatus) -> &'static str {
     match status {
         BuildStatus::Queued | BuildStatus::Building | BuildStatus::Pushing => "pending",
         BuildStatus::Succeeded => "succeeded",
-        BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled | BuildStatus::Superseded => "failed",
+        BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled | BuildStatus::Superseded => {
+            "failed"
+        }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
 use super::shapes::{self, Named};
-use crate::db::people::{self, Member, Team};
 use crate::db::audit;
+use crate::db::people::{self, Member, Team};
 use crate::domain::access::{Principal, Role};
 use crate::domain::names::TeamName;
 use crate::web::admission::PathTeam;
@@ -90,7 +90,8 @@ pub(in crate::web) async fn remove_member(
         return Err(ApiError::NotFound(format!("{} is not in the team `{}`", user.name, team.name)));
     };
     people::remove_member(&mut tx, team.id, user.id).await?;
-    audit::note(&mut tx, &principal, None, "access:remove", json!({ "team": team.name, "user": user.name })).await?;
+    audit::note(&mut tx, &principal, None, "access:remove", json!({ "team": team.name, "user": user.name }))
+        .await?;
     tx.commit().await?;
     Ok(Json(render_member(Member { id: user.id, name: user.name, role }, &team)))
 }

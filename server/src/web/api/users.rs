@@ -15,9 +15,7 @@ use crate::domain::names::{TeamName, UserName};
 use crate::web::body::Body;
 use crate::web::error::ApiError;
 
-pub(in crate::web) async fn list(
-    State(pool): State<PgPool>,
-) -> Result<Json<Vec<shapes::Account>>, ApiError> {
+pub(in crate::web) async fn list(State(pool): State<PgPool>) -> Result<Json<Vec<shapes::Account>>, ApiError> {
     let users = people::users(&mut *pool.acquire().await?).await?;
     Ok(Json(users.iter().map(render::account).collect()))
 }
@@ -44,10 +42,9 @@ pub(in crate::web) async fn create(
     audit::note(&mut tx, &principal, None, "users:create", detail).await?;
     let user = people::user(&mut tx, id).await?;
     tx.commit().await?;
-    let made = user.zip(token.access_token).map(|(user, token)| shapes::NewAccount {
-        account: render::account(&user),
-        token: token.token,
-    });
+    let made = user
+        .zip(token.access_token)
+        .map(|(user, token)| shapes::NewAccount { account: render::account(&user), token: token.token });
     let made = made.ok_or_else(|| ApiError::Conflict("the user has just been removed".to_owned()))?;
     Ok((StatusCode::CREATED, Json(made)))
 }
