@@ -106,3 +106,61 @@ fn panicked() -> axum::response::Response {
     use axum::response::IntoResponse;
     ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::access::{Action, Role};
+
+    /// A route as the walk through all of them sees it.
+    pub(in crate::web) struct Walked {
+        pub(in crate::web) method: Method,
+        pub(in crate::web) path: &'static str,
+        pub(in crate::web) needs_somebody: bool,
+        /// An app or a team, whose existence strangers do not learn.
+        pub(in crate::web) about_a_thing: bool,
+        access: Access,
+    }
+
+    impl Walked {
+        pub(in crate::web) fn allows(&self, role: Option<Role>) -> bool {
+            match self.access {
+                Access::Public | Access::SignedIn => true,
+                Access::Platform => false,
+                Access::App(action) | Access::Team(action) => match action {
+                    Action::Read => role.is_some(),
+                    Action::ReadConfig | Action::Deploy => role >= Some(Role::Deployer),
+                    Action::Own => role == Some(Role::Owner),
+                    Action::Administer => false,
+                },
+            }
+        }
+    }
+
+    pub(in crate::web) fn every_route() -> Vec<Walked> {
+        let walked = |Route { method, path, access, .. }| Walked {
+            method,
+            path,
+            needs_somebody: access != Access::Public,
+            about_a_thing: matches!(access, Access::App(_) | Access::Team(_)),
+            access,
+        };
+        routes().into_iter().map(walked).collect()
+    }
+
+    #[test]
+    fn a_path_with_an_app_or_a_team_is_authorised_for_it() {
+        for Route { path, access, .. } in routes() {
+            assert_eq!(path.contains("{app}"), matches!(access, Access::App(_)), "{path}");
+            assert_eq!(path.contains("{team}"), matches!(access, Access::Team(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_methods_of_the_table_are_those_of_its_handlers() {
+        let mut seen = std::collections::HashSet::new();
+        for Route { method, path, .. } in routes() {
+            assert!(seen.insert((method, path)), "{path} stands there twice");
+        }
+    }
+}
