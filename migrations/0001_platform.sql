@@ -114,6 +114,8 @@ CREATE TABLE builds (
     created_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz,
     finished_at timestamptz,
+    -- When the last word of the log was written, the rollout's included: followers leave then.
+    log_closed_at timestamptz,
     UNIQUE (app_id, number)
 );
 CREATE INDEX ON builds (app_id, reuse_key) WHERE digest IS NOT NULL;

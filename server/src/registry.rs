@@ -260,7 +260,8 @@ mod tests {
     async fn image(engine: &Engine, content: &str) -> String {
         use crate::docker::testing::{Given, Tree};
         let tree = Tree::new();
-        let snapshot = tree.with(&[("Dockerfile", Given::File("FROM scratch\nCOPY f /\n")), ("f", Given::File(content))]);
+        let snapshot = tree
+            .with(&[("Dockerfile", Given::File("FROM scratch\nCOPY f /\n")), ("f", Given::File(content))]);
         let (transcript, _text) = testing::recorder();
         engine.build(testing::request(snapshot), &transcript).await.unwrap().id
     }

@@ -1,1 +1,26 @@
-//! The verbs, written once: the CLI calls the HTTP API over the network, the SSH door calls it in process.
+//! The verbs: one grammar for `slipway <verb>` and `ssh platform <verb>`.
+//!
+//! A verb parses words, asks the API through a [`Client`] (over the network, or in this process for SSH) and prints.
+//! It decides nothing that the API has to decide, so that both doors behave alike.
+
+mod access;
+mod apps;
+mod builds;
+pub(crate) mod cli;
+pub(crate) mod client;
+mod config;
+mod failure;
+pub(crate) mod grammar;
+mod here;
+mod keys;
+mod login;
+mod people;
+mod processes;
+mod releases;
+mod run;
+pub(crate) mod saved;
+pub(crate) mod terminal;
+mod text;
+mod tokens;
+
+pub(crate) use run::run_words;

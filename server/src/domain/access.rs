@@ -75,6 +75,14 @@ pub(crate) fn authorise(principal: &Principal, role: Option<Role>, action: Actio
 }
 
 impl Role {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Deployer => "deployer",
+            Role::Owner => "owner",
+        }
+    }
+
     fn with_article(self) -> &'static str {
         match self {
             Role::Viewer => "a viewer",

@@ -1,8 +1,11 @@
 //! The words of the platform, pure: no I/O, no async, no SQL.
 
 pub(crate) mod access;
+pub(crate) mod blueprint;
 pub(crate) mod build;
 pub(crate) mod ids;
 pub(crate) mod names;
 pub(crate) mod procfile;
+pub(crate) mod public_key;
 pub(crate) mod release;
+pub(crate) mod token;

@@ -22,6 +22,14 @@ pub(crate) enum NameError {
         "`{0}` is not a config var name: letters, digits and underscores, not starting with a digit, at most 128 characters"
     )]
     ConfigKey(String),
+    #[error(
+        "`{0}` is not a user name: 2 to 60 lower-case letters, digits and `.`, `_`, `-`, `@`, starting with a letter or digit"
+    )]
+    User(String),
+    #[error(
+        "`{0}` is not a team name: 2 to 30 lower-case letters, digits and dashes, starting with a letter and not ending in a dash"
+    )]
+    Team(String),
 }
 
 /// Cuts text that a stranger sent before it is quoted back to them.
@@ -99,9 +107,33 @@ name!(
     }
 );
 
+name!(
+    /// The name of a person or a machine; an e-mail address will do.
+    UserName,
+    |text| {
+        let mut bytes = text.bytes();
+        let head = bytes.next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let tail = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-@".contains(&c);
+        if head && (2..=60).contains(&text.len()) && bytes.all(tail) {
+            Ok(())
+        } else {
+            Err(NameError::User(quoted(text)))
+        }
+    }
+);
+name!(
+    /// The name of a team.
+    TeamName,
+    |text| {
+        if is_dns_label(text, 30) && text.len() > 1 { Ok(()) } else { Err(NameError::Team(quoted(text))) }
+    }
+);
+
 /// Names that would clash with paths of the HTTP API or hosts of the platform.
-const RESERVED: &[&str] =
-    &["api", "apps", "account", "hooks", "healthz", "metrics", "platform", "readyz", "slipway", "www"];
+const RESERVED: &[&str] = &[
+    "api", "apps", "account", "hooks", "healthz", "metrics", "oauth", "platform", "readyz", "slipway",
+    "teams", "users", "www",
+];
 
 /// `^[a-z][a-z0-9-]{1,28}[a-z0-9]$` without double dashes (`--` separates our own suffixes).
 fn check_app_name(text: &str) -> Result<(), NameError> {
@@ -117,6 +149,30 @@ fn is_dns_label(text: &str, longest: usize) -> bool {
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last().is_some_and(|c| *c != b'-')
         && bytes.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-')
+}
+
+const ADJECTIVES: [&str; 16] = [
+    "brisk", "bright", "calm", "clear", "deep", "early", "fair", "gentle", "keen", "lively", "quiet",
+    "silver", "steady", "swift", "warm", "wide",
+];
+const NOUNS: [&str; 16] = [
+    "anchor", "bay", "beacon", "channel", "current", "harbour", "island", "keel", "lagoon", "mast", "pier",
+    "reef", "sail", "shore", "tide", "wave",
+];
+
+impl AppName {
+    /// A name for an app that was given none: `quiet-harbour-4821`.
+    pub(crate) fn random() -> Self {
+        let pick = |words: &[&'static str; 16]| words[rand::random_range(0..16)];
+        Self(format!("{}-{}-{}", pick(&ADJECTIVES), pick(&NOUNS), rand::random_range(1000..10_000)))
+    }
+}
+
+impl TeamName {
+    /// The team that is made with the first admin; new people and apps land there unless told otherwise.
+    pub(crate) fn default_team() -> Self {
+        Self("default".to_owned())
+    }
 }
 
 impl ProcessType {
@@ -151,6 +207,14 @@ mod tests {
             assert!(good.parse::<AppName>().is_ok(), "{good:?} was refused");
         }
         assert!("a".repeat(31).parse::<AppName>().is_err());
+    }
+
+    #[test]
+    fn random_app_names_are_app_names() {
+        for _ in 0..100 {
+            let name = AppName::random();
+            assert!(name.as_str().parse::<AppName>().is_ok(), "{name}");
+        }
     }
 
     #[test]

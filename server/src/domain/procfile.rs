@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use super::names::{NameError, ProcessType};
 
-/// The largest Procfile that is read, in bytes.
-pub(crate) const LARGEST: usize = 64 * 1024;
-
 /// Why a Procfile was refused; lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProcfileError {
@@ -42,9 +39,44 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<ProcessType, String>, Procfil
     if processes.is_empty() { Err(ProcfileError::Empty) } else { Ok(processes) }
 }
 
+/// The argument vector for a Procfile command.
+///
+/// A plain command runs without a shell, so images that have none work and SIGTERM reaches the program itself. One that
+/// needs a shell (`$PORT`, quotes, globs) is `exec`ed by it for the same reason; only a list of commands keeps its shell.
+pub(crate) fn argv(command: &str) -> Vec<String> {
+    /// Words that only mean something to a shell.
+    const SHELL_WORDS: &[&str] = &[
+        ".", "!", "case", "cd", "eval", "exec", "export", "for", "if", "set", "source", "time", "trap",
+        "ulimit", "umask", "until", "while",
+    ];
+    let first = command.split_whitespace().next().unwrap_or_default();
+    let needs_to_stay = SHELL_WORDS.contains(&first)
+        || first.contains('=')
+        || command.contains([';', '&', '|', '<', '>', '(', ')', '{', '}', '`', '\n']);
+    let shell = |line: String| vec!["/bin/sh".to_owned(), "-c".to_owned(), line];
+    if needs_to_stay {
+        shell(command.to_owned())
+    } else if command.contains(['$', '"', '\'', '\\', '*', '?', '[', ']', '~', '#']) {
+        shell(format!("exec {command}"))
+    } else {
+        command.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_is_used_only_where_the_command_needs_one_and_stays_only_where_it_must() {
+        assert_eq!(argv("./server  --fast"), ["./server", "--fast"]);
+        assert_eq!(argv("./server -p $PORT"), ["/bin/sh", "-c", "exec ./server -p $PORT"]);
+        assert_eq!(argv("python -c 'print(1)'"), ["/bin/sh", "-c", "python -c 'print(1)'"]);
+        assert_eq!(argv("echo 'a b'"), ["/bin/sh", "-c", "exec echo 'a b'"]);
+        assert_eq!(argv("A=1 ./server"), ["/bin/sh", "-c", "A=1 ./server"]);
+        assert_eq!(argv("migrate && ./server"), ["/bin/sh", "-c", "migrate && ./server"]);
+        assert_eq!(argv("exec ./server"), ["/bin/sh", "-c", "exec ./server"]);
+    }
 
     #[test]
     fn comments_blank_lines_and_windows_line_ends_are_read_past() {

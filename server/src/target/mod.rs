@@ -9,9 +9,116 @@ pub(crate) mod kubernetes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::StreamExt;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+use self::kubernetes::{LogSource, Reconciled};
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
+use crate::transcript::Transcript;
+
+/// The target of this platform.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Docker(docker::DockerTarget),
+    Kubernetes(kubernetes::KubernetesTarget),
+}
+
+impl Target {
+    /// Moves an app to `next`; after a failure `previous` runs again. See the targets' own words.
+    pub(crate) async fn roll_out(
+        &self,
+        next: &Workload,
+        previous: Option<&Workload>,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
+        match self {
+            // What ran before is not touched before the new processes are healthy: there is nothing to go back to.
+            Self::Docker(target) => target.roll_out(next, transcript, interrupt).await,
+            Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).await,
+        }
+    }
+
+    /// Makes what runs what `desired` says, after a restart of whatever restarted.
+    pub(crate) async fn reconcile(&self, desired: &[Workload]) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.reconcile(desired).await?),
+            Self::Kubernetes(target) => {
+                for workload in desired {
+                    if let Reconciled::Applied(reasons) = target.reconcile(workload).await? {
+                        info!(app = %workload.app, "Applied v{} again: {}", workload.version, reasons.join("; "));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The app's processes.
+    pub(crate) async fn processes(&self, of: Whose<'_>) -> anyhow::Result<Vec<ProcessStatus>> {
+        match self {
+            Self::Docker(target) => Ok(target.processes(of.app).await?),
+            Self::Kubernetes(target) => Ok(target.processes(of.app, of.adopted).await?),
+        }
+    }
+
+    /// Sends what the app's processes write, until all is said or the receiver goes away.
+    pub(crate) async fn logs(
+        &self,
+        of: Whose<'_>,
+        query: LogQuery,
+        lines: mpsc::Sender<LogLine>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => {
+                let mut written = target.logs(of.app, query).await?;
+                while let Some(line) = written.next().await {
+                    if lines.send(line).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::Kubernetes(target) => {
+                Ok(target.logs(LogSource { app: of.app, adopted: of.adopted, query }, lines).await?)
+            }
+        }
+    }
+
+    /// Ends everything of an app that is no more.
+    pub(crate) async fn remove(&self, app: &AppName) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.remove(app).await?),
+            Self::Kubernetes(target) => Ok(target.remove(app).await?),
+        }
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn health(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.health().await?),
+            Self::Kubernetes(target) => {
+                let missing = target.health().await?.missing;
+                anyhow::ensure!(
+                    missing.is_empty(),
+                    "rights are missing in the cluster: {}",
+                    missing.join("; ")
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whose processes are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    pub(crate) app: &'a AppName,
+    pub(crate) adopted: Option<&'a Adoption>,
+}
 
 /// One release as a target sees it.
 #[derive(Debug, Clone)]

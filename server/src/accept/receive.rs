@@ -1,0 +1,307 @@
+//! One push, step by step: read, check, accept, follow, report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::AsyncWriteExt;
+use tracing::{info, warn};
+
+use super::policy::{Options, Ruling, rule};
+use super::verdict::{self, Verdict};
+use crate::actions::builds::{Accepted, Trigger, Wish};
+use crate::db::apps::App;
+use crate::db::builds;
+use crate::domain::access::Principal;
+use crate::doors::{Exchange, GitStreams, Output};
+use crate::git::receive::{
+    self, Command, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
+    all_or_nothing,
+};
+use crate::git::snapshot::Snapshot;
+use crate::git::{Oid, RefUpdate, Repository};
+use crate::local::disk;
+use crate::pipeline::detect;
+use crate::pipeline::log::Follower;
+use crate::platform::Platform;
+
+/// How long a follower waits for a database that is away before it lets go of the build, which goes on.
+const DATABASE_PATIENCE: u32 = 60;
+
+/// Who pushes to what.
+pub(super) struct Push {
+    pub(super) platform: Arc<Platform>,
+    pub(super) app: App,
+    pub(super) repository: Repository,
+    pub(super) principal: Principal,
+}
+
+/// Speaks git's push protocol to its end.
+///
+/// # Errors
+/// The client left or does not speak the protocol; whatever was accepted goes on.
+pub(super) async fn serve(push: &Push, exchange: Exchange, streams: GitStreams) -> anyhow::Result<()> {
+    let GitStreams { mut input, mut output } = streams;
+    if exchange != Exchange::Rpc {
+        receive::advertise(&push.repository, &mut output).await?;
+    }
+    if exchange == Exchange::Advertise {
+        return Ok(());
+    }
+    let limits = push.limits();
+    let request = match receive::read_request(&mut input, &limits).await {
+        Ok(None) => return Ok(output.shutdown().await?),
+        Ok(Some(request)) => request,
+        Err(RequestError::Refused { request, problem }) => {
+            Reply::new(output, &request).refuse(&request, &problem.to_string()).await?;
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut reply = Reply::new(output, &request);
+    if let Err(full) = disk::check(push.platform.data_dir(), push.platform.settings.limits.watermark()) {
+        reply.refuse(&request, &full.to_string()).await?;
+        return Ok(());
+    }
+    // The pack is taken even if every ref is going to be refused: a client that is not listened to shows no reason.
+    match receive::take_pack(&push.repository, &request, &mut input, &mut reply, &limits).await {
+        Ok(quarantine) => quarantine.migrate().await.context("moving the pack into the repository")?,
+        Err(error) => return refuse_pack(reply, &request, error).await,
+    }
+    push.decide(&request, reply).await
+}
+
+async fn refuse_pack(reply: Reply<Output>, request: &Request, error: PackError) -> anyhow::Result<()> {
+    let sentence = match error {
+        PackError::Vanished => return Err(PackError::Vanished.into()),
+        PackError::Storage(_) | PackError::Command(_) => {
+            let said = format!("{error}: nothing was accepted; the platform's log has the cause");
+            warn!("The pack was not taken: {:#}", anyhow::Error::new(error));
+            said
+        }
+        said => said.to_string(),
+    };
+    let results =
+        request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
+    reply.report(Err(sentence.clone()), results).await?;
+    Ok(())
+}
+
+impl Push {
+    fn limits(&self) -> ReceiveLimits {
+        ReceiveLimits { max_pack_bytes: self.platform.settings.limits.pack_bytes, ..ReceiveLimits::default() }
+    }
+
+    /// Rules on every ref, moves the tags, deploys the branch.
+    async fn decide(&self, request: &Request, mut reply: Reply<Output>) -> anyhow::Result<()> {
+        let options = Options::parse(&request.options);
+        if !options.unknown.is_empty() {
+            let names = options.unknown.join(", ");
+            let known = Options::KNOWN;
+            say(
+                &mut reply,
+                &format!(
+                    " !     Push options that are not known here are ignored: {names}. Known: {known}\n"
+                ),
+            )
+            .await?;
+        }
+        let rulings: Vec<Ruling> =
+            request.commands.iter().map(|command| rule(command, &self.app.deploy_branch)).collect();
+        let planned = request.commands.iter().zip(&rulings).map(|(command, ruling)| match ruling {
+            Ruling::Refuse(reason) => RefResult::refused(&command.name, reason),
+            Ruling::Deploy | Ruling::Move => RefResult::moved(&command.name),
+        });
+        let mut results = all_or_nothing(request, planned.collect());
+        for ((command, ruling), result) in request.commands.iter().zip(&rulings).zip(&mut results) {
+            if !result.is_refused() && *ruling == Ruling::Move {
+                result.outcome = self.move_tag(command).await;
+            }
+        }
+        for ((command, ruling), result) in request.commands.iter().zip(&rulings).zip(&mut results) {
+            if !result.is_refused() && *ruling == Ruling::Deploy {
+                result.outcome = self.deploy(command, &options, &mut reply).await?;
+            }
+        }
+        reply.report(Ok(()), results).await?;
+        Ok(())
+    }
+
+    async fn move_tag(&self, command: &Command) -> RefOutcome {
+        let update = RefUpdate { name: command.name.clone(), new: command.new, expected: command.old };
+        match self.repository.update_refs(&[update]).await {
+            Ok(()) => RefOutcome::Moved,
+            Err(error) => RefOutcome::Refused(error.to_string()),
+        }
+    }
+
+    async fn deploy(
+        &self,
+        command: &Command,
+        options: &Options,
+        reply: &mut Reply<Output>,
+    ) -> anyhow::Result<RefOutcome> {
+        if options.dry_run {
+            return self.dry_run(command, reply).await;
+        }
+        let accepted = match self.accept(command, options).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!("The push was not accepted: {error:#}");
+                return Ok(RefOutcome::Refused(format!("not accepted: {}", error.said())));
+            }
+        };
+        info!(build.number = accepted.number, commit = %command.new, "Accepted a push");
+        if options.cancel_running {
+            self.cancel_running(reply).await?;
+        }
+        if let Some(old) = accepted.superseded {
+            say(reply, &format!("-----> Build {old} was waiting; this one takes its place\n")).await?;
+        }
+        if options.detach {
+            let app = &self.app.name;
+            let number = accepted.number;
+            say(
+                reply,
+                &format!("-----> Build {number} is accepted; to watch it: builds:output {number} -a {app}\n"),
+            )
+            .await?;
+            return Ok(elsewhere(&accepted, command));
+        }
+        self.follow(&accepted, command, reply).await
+    }
+
+    async fn accept(
+        &self,
+        command: &Command,
+        options: &Options,
+    ) -> Result<Accepted, crate::actions::ActionError> {
+        let internal = |error: anyhow::Error| crate::actions::ActionError::Internal(error);
+        let commit =
+            self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;
+        let forced = !command.creates()
+            && !self
+                .repository
+                .is_ancestor(command.old, command.new)
+                .await
+                .map_err(|error| internal(error.into()))?;
+        let wish = Wish {
+            trigger: Trigger::Push,
+            commit,
+            branch_was: (!command.creates()).then_some(command.old),
+            forced,
+            detached: options.detach,
+            no_cache: options.no_cache,
+        };
+        self.platform.accept(&self.app, &self.principal, &self.repository, &wish).await
+    }
+
+    async fn cancel_running(&self, reply: &mut Reply<Output>) -> anyhow::Result<()> {
+        match self.platform.cancel_build(&self.app, &self.principal, None).await {
+            Ok(build) => say(reply, &format!("-----> Canceled build {}\n", build.number)).await,
+            // Nothing to cancel is what was wanted.
+            Err(crate::actions::ActionError::Conflict(_)) => Ok(()),
+            Err(error) => {
+                say(reply, &format!(" !     The running build was not canceled: {}\n", error.said())).await
+            }
+        }
+    }
+
+    /// Hands the log on until it is closed; then how it ended.
+    async fn follow(
+        &self,
+        accepted: &Accepted,
+        command: &Command,
+        reply: &mut Reply<Output>,
+    ) -> anyhow::Result<RefOutcome> {
+        self.say_who_is_before(accepted, reply).await?;
+        let mut follower = Follower::new(self.platform.pool.clone(), &self.platform.logs, accepted.build, 0);
+        let mut failures = 0;
+        loop {
+            match reply.keep_alive_while(follower.next()).await? {
+                Ok(Some(text)) => reply.log(&text).await?,
+                Ok(None) => break,
+                Err(error) if failures < DATABASE_PATIENCE => {
+                    warn!("Could not read the build's log: {error}");
+                    failures += 1;
+                    reply.keep_alive_while(tokio::time::sleep(Duration::from_secs(1))).await?;
+                }
+                Err(_) => {
+                    let number = accepted.number;
+                    say(
+                        reply,
+                        &format!(
+                            " !     The platform's database is away; build {number} goes on by itself\n"
+                        ),
+                    )
+                    .await?;
+                    return Ok(elsewhere(accepted, command));
+                }
+            }
+        }
+        let mut conn = self.platform.pool.acquire().await?;
+        Ok(match verdict::of(&mut conn, accepted.build).await? {
+            Verdict::Live => self.moved(command).await,
+            Verdict::Pending => elsewhere(accepted, command),
+            Verdict::Refused(reason) => RefOutcome::Refused(reason),
+        })
+    }
+
+    async fn say_who_is_before(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {
+        let mut conn = self.platform.pool.acquire().await?;
+        let Some(running) = builds::running_of(&mut conn, self.app.id).await? else { return Ok(()) };
+        drop(conn);
+        if running.id == accepted.build {
+            return Ok(());
+        }
+        let (number, by) = (running.number, running.actor_name);
+        say(
+            reply,
+            &format!("-----> Waiting: build {number} by {by} is running (`-o cancel-running` would have canceled it)\n"),
+        )
+        .await
+    }
+
+    async fn moved(&self, command: &Command) -> RefOutcome {
+        let forced = !command.creates()
+            && self.repository.is_ancestor(command.old, command.new).await.is_ok_and(|descends| !descends);
+        if forced { RefOutcome::Forced { old: command.old, new: command.new } } else { RefOutcome::Moved }
+    }
+
+    /// Says what would be built, and refuses, so that the same commit can be pushed for real.
+    async fn dry_run(&self, command: &Command, reply: &mut Reply<Output>) -> anyhow::Result<RefOutcome> {
+        let found = self.inspect(command.new).await;
+        let (line, reason) = match found {
+            Ok(found) => {
+                let what = found.describe();
+                (format!("-----> Dry run: {what}\n"), "dry run: nothing was deployed".to_owned())
+            }
+            Err(reason) => (
+                format!(" !     {reason}\n"),
+                format!("dry run: {}", reason.lines().next().unwrap_or_default()),
+            ),
+        };
+        say(reply, &line).await?;
+        Ok(RefOutcome::Refused(reason))
+    }
+
+    async fn inspect(&self, commit: Oid) -> Result<detect::Detected, String> {
+        let limits = self.platform.snapshot_limits();
+        let repository = self.repository.clone();
+        let chosen = self.app.dockerfile.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let (source, _) =
+                Snapshot::of(&repository, commit, None, &limits).map_err(|error| error.to_string())?;
+            detect::inspect(&source, chosen.as_deref())
+        });
+        work.await.map_err(|error| error.to_string())?
+    }
+}
+
+fn elsewhere(accepted: &Accepted, command: &Command) -> RefOutcome {
+    RefOutcome::Elsewhere { name: crate::actions::builds::pin(accepted.number), new: command.new }
+}
+
+async fn say(reply: &mut Reply<Output>, text: &str) -> anyhow::Result<()> {
+    Ok(reply.log(text.as_bytes()).await?)
+}

@@ -1,0 +1,147 @@
+//! What people do to apps: the changes that more than one door makes, each in one transaction.
+
+pub(crate) mod builds;
+pub(crate) mod releases;
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::crypto::{self, CryptoError, Label};
+use crate::db::apps::{App, NewApp, Settings};
+use crate::db::{apps, audit, config};
+use crate::domain::access::Principal;
+use crate::domain::ids::{AppId, TeamId};
+use crate::domain::names::{AppName, ConfigKey};
+use crate::platform::Platform;
+
+/// Why an action was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ActionError {
+    /// What was asked for cannot be; the text says what can.
+    #[error("{0}")]
+    Invalid(String),
+    /// Not as things stand.
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    NotFound(String),
+    /// The target does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("internal error")]
+    Internal(#[source] anyhow::Error),
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl ActionError {
+    /// The sentence for the user; what is ours to mend stays in our log.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
+                text.clone()
+            }
+            Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
+            Self::Internal(_) | Self::Crypto(_) => {
+                "the platform could not do it; its log has the cause".to_owned()
+            }
+        }
+    }
+}
+
+impl Platform {
+    /// Makes an app in `team`. Without a name it gets one such as `quiet-harbour-4821`.
+    pub(crate) async fn create_app(
+        &self,
+        principal: &Principal,
+        team: TeamId,
+        name: Option<AppName>,
+    ) -> Result<App, ActionError> {
+        match name {
+            Some(name) => self.try_create(principal, team, &name).await?.ok_or_else(|| {
+                ActionError::Conflict(format!("the name `{name}` is taken: choose another, or leave it out"))
+            }),
+            None => loop {
+                if let Some(app) = self.try_create(principal, team, &AppName::random()).await? {
+                    return Ok(app);
+                }
+            },
+        }
+    }
+
+    async fn try_create(
+        &self,
+        principal: &Principal,
+        team: TeamId,
+        name: &AppName,
+    ) -> Result<Option<App>, ActionError> {
+        let id = AppId::new();
+        let wrapped_key = self.keys.new_app_key(id);
+        let mut tx = self.pool.begin().await?;
+        if !apps::create(&mut tx, &NewApp { id, name, team, wrapped_key: &wrapped_key }).await? {
+            return Ok(None);
+        }
+        audit::note(&mut tx, principal, Some((id, name)), "apps:create", json!({})).await?;
+        let app = apps::by_id(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(app)
+    }
+
+    /// Changes the settings of an app.
+    pub(crate) async fn change_settings(
+        &self,
+        app: &App,
+        principal: &Principal,
+        settings: &Settings,
+    ) -> Result<App, ActionError> {
+        let mut tx = self.pool.begin().await?;
+        apps::change_settings(&mut tx, app.id, settings).await?;
+        let detail = json!({
+            "deploy_branch": settings.deploy_branch, "dockerfile": settings.dockerfile,
+            "health_path": settings.health_path, "adoption": settings.adoption,
+        });
+        audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:set", detail).await?;
+        let changed = apps::by_id(&mut tx, app.id).await?.ok_or_else(|| gone(app))?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Removes an app with everything that is stored of it; its processes and repository converge to that.
+    pub(crate) async fn destroy_app(&self, app: &App, principal: &Principal) -> Result<(), ActionError> {
+        let mut tx = self.pool.begin().await?;
+        if !apps::destroy(&mut tx, app.id).await? {
+            return Err(gone(app));
+        }
+        audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The app's config vars as they are now, opened.
+    pub(crate) async fn config_of(
+        &self,
+        app: &App,
+    ) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
+        let sealed = {
+            let mut conn = self.pool.acquire().await?;
+            config::values(&mut conn, app.id, &app.config).await?
+        };
+        let key = self.keys.unwrap(app.id, &app.wrapped_key)?;
+        sealed
+            .into_iter()
+            .map(|value| {
+                let label = Label { app: app.id, name: &value.name, version: value.version };
+                let plaintext = crypto::open(&key, label, &value.sealed)?;
+                Ok((value.name, plaintext))
+            })
+            .collect()
+    }
+}
+
+fn gone(app: &App) -> ActionError {
+    ActionError::NotFound(format!("the app `{}` has just been destroyed", app.name))
+}

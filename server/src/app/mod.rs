@@ -1,0 +1,61 @@
+//! The one wiring function: from settings to a running server, and back down in the opposite order.
+
+pub(crate) mod admin;
+mod doors;
+mod parts;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::FutureExt;
+use tracing::{info, warn};
+
+use self::parts::Parts;
+use crate::config::ServeArgs;
+use crate::lifecycle::{Ended, Lifecycle};
+use crate::pipeline::{jobs, upkeep};
+use crate::platform::Platform;
+use crate::queue::{Handler, Shutdown};
+use crate::telemetry::{self, MetricsPage};
+
+/// Rollouts that run at a time: they wait for processes far more than they work.
+const ROLLOUT_SLOTS: usize = 50;
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
+    telemetry::start_logs(args.log.format, &args.log.filter)?;
+    let metrics = MetricsPage::install()?;
+    for warning in args.check()? {
+        warn!("{warning}");
+    }
+    let lifecycle = Lifecycle::new();
+    let grace = args.life.shutdown_grace;
+    let parts = Parts::start(args, &lifecycle).await?;
+    let platform = parts.platform.clone();
+    let requeued = platform.queue.take_over().await.context("taking over the queue")?;
+    if requeued > 0 {
+        info!("Took over {requeued} jobs that the server before this one had in hand");
+    }
+    upkeep::converge(&platform).await;
+    work(&platform, &lifecycle);
+    doors::open(&parts, &lifecycle, metrics).await?;
+    let ended = lifecycle.ended(grace).await?;
+    parts.stop().await;
+    info!("Ended");
+    Ok(ended)
+}
+
+/// Starts the workers and the upkeep.
+fn work(platform: &Platform, lifecycle: &Lifecycle) {
+    let shutdown = Shutdown { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
+    let slots = usize::from(platform.settings.build.concurrency);
+    let shared = Arc::new(platform.clone());
+    let rolling = Arc::clone(&shared);
+    let build: Handler = Arc::new(move |job, lost| jobs::build(Arc::clone(&shared), job, lost).boxed());
+    let roll_out: Handler = Arc::new(move |job, _lost| jobs::rollout(Arc::clone(&rolling), job).boxed());
+    for (kind, slots, handler) in [(jobs::BUILD, slots, build), (jobs::ROLLOUT, ROLLOUT_SLOTS, roll_out)] {
+        let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
+        lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
+    }
+    lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
+}

@@ -1,0 +1,204 @@
+//! The parts of the platform: private ones unless a setting names others.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::{self, ServeArgs};
+use crate::crypto::KeyFile;
+use crate::db;
+use crate::docker::Engine;
+use crate::lifecycle::Lifecycle;
+use crate::local::postgres::PrivatePostgres;
+use crate::local::registry::PrivateRegistry;
+use crate::local::router;
+use crate::local::state::{DataDir, Layout};
+use crate::platform::Platform;
+use crate::queue::Queue;
+use crate::registry::Registry;
+use crate::ssh::HostKey;
+use crate::target::docker::DockerTarget;
+use crate::target::kubernetes::{Access, Credentials, KubernetesTarget};
+use crate::target::{Target, docker};
+
+/// Between two tries to reach a database that is away at start.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// How long old processes may go on draining when the server ends; reconciling ends them on the next start.
+const DRAIN_AT_END: Duration = Duration::from_secs(5);
+
+/// Everything that was started.
+pub(super) struct Parts {
+    pub(super) platform: Platform,
+    pub(super) host_key: HostKey,
+    data: DataDir,
+    draining: TaskTracker,
+    postgres: Option<PrivatePostgres>,
+    registry: Option<PrivateRegistry>,
+}
+
+impl Parts {
+    /// Starts what no setting replaces, and connects to the rest.
+    pub(super) async fn start(args: ServeArgs, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let mut data = DataDir::open(Layout::new(args.data.dir()?))?;
+        let postgres = match args.database.url()? {
+            Some(_) => None,
+            None => Some(PrivatePostgres::start(&data, args.database.connections).await?),
+        };
+        let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
+        let engine = Engine::connect(&args.docker.host).await?;
+        let registry = match args.registry.push {
+            Some(_) => None,
+            None => Some(PrivateRegistry::start(&mut data, &args.docker.host).await?),
+        };
+        let addresses = Addresses::of(&args, registry.as_ref())?;
+        let images = Registry::new(&addresses.push, &addresses.pull, args.registry.login(&addresses.push)?);
+        let pull_login = args.registry.login(&addresses.pull)?;
+        let draining = TaskTracker::new();
+        let target = target(&args, &data, &engine, draining.clone()).await?;
+        let key_file = args.data.key_file.clone().unwrap_or_else(|| data.layout().key_file());
+        let platform = Platform {
+            pool: pool.clone(),
+            keys: Arc::new(KeyFile::open_or_create(&key_file)?),
+            repositories: data.layout().repositories(),
+            engine,
+            registry: images,
+            pull_login,
+            target: Arc::new(target),
+            queue: Queue::new(pool),
+            logs: Default::default(),
+            cancels: Default::default(),
+            rollouts: Default::default(),
+            settings: Arc::new(args),
+        };
+        let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;
+        Ok(Self { platform, host_key, data, draining, postgres, registry })
+    }
+
+    /// Ends what was started, the database last.
+    pub(super) async fn stop(self) {
+        self.draining.close();
+        if tokio::time::timeout(DRAIN_AT_END, self.draining.wait()).await.is_err() {
+            info!("Old processes are still draining; the next start ends them");
+        }
+        self.platform.pool.close().await;
+        if let Some(registry) = self.registry {
+            registry.stop().await;
+        }
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await;
+        }
+        drop(self.data);
+    }
+}
+
+/// Where images are pushed to and pulled from.
+struct Addresses {
+    push: String,
+    pull: String,
+}
+
+impl Addresses {
+    fn of(args: &ServeArgs, private: Option<&PrivateRegistry>) -> anyhow::Result<Self> {
+        let push = match (&args.registry.push, private) {
+            (Some(address), _) => address.clone(),
+            (None, Some(private)) => private.address(),
+            (None, None) => bail!("invariant: a registry is set or private"),
+        };
+        let pull = args.registry.pull.clone().unwrap_or_else(|| push.clone());
+        Ok(Self { push, pull })
+    }
+}
+
+/// A pool whose schema is up to date. A database that is away is waited for: it may be starting too.
+async fn connect(
+    args: &ServeArgs,
+    private: Option<&PrivatePostgres>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<PgPool> {
+    let options = match (args.database.url()?, private) {
+        (Some(url), _) => {
+            PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?
+        }
+        (None, Some(private)) => private.options(),
+        (None, None) => bail!("invariant: a database is set or private"),
+    };
+    let pool = db::pool(options, args.database.connections);
+    loop {
+        match db::migrate(&pool).await {
+            Ok(()) => return Ok(pool),
+            Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Io(error))) => {
+                warn!("The database does not answer, waiting for it: {error}");
+            }
+            Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::PoolTimedOut)) => {
+                warn!("The database does not answer, waiting for it");
+            }
+            Err(error) => return Err(error).context("bringing the database's schema up to date"),
+        }
+        tokio::select! {
+            () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the database"),
+            () = tokio::time::sleep(DATABASE_PAUSE) => {}
+        }
+    }
+}
+
+async fn target(
+    args: &ServeArgs,
+    data: &DataDir,
+    engine: &Engine,
+    draining: TaskTracker,
+) -> anyhow::Result<Target> {
+    match args.kubernetes.target() {
+        config::Target::Docker => {
+            let router = start_router(args, data).await?;
+            let settings = docker::Settings::new(data.platform().as_str());
+            Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
+        }
+        config::Target::Kubernetes => {
+            let settings = &args.kubernetes;
+            let credentials = match (&settings.kubeconfig, settings.in_cluster) {
+                (_, true) => Credentials::InCluster,
+                (Some(path), false) => {
+                    Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() }
+                }
+                (None, false) => {
+                    Credentials::Kubeconfig { path: default_kubeconfig(), context: settings.context.clone() }
+                }
+            };
+            let access = Access {
+                credentials,
+                namespace: Some(settings.namespace.clone()),
+                platform: "slipway".to_owned(),
+                patience: Default::default(),
+            };
+            Ok(Target::Kubernetes(KubernetesTarget::connect(access).await?))
+        }
+    }
+}
+
+/// Where kubectl looks too.
+fn default_kubeconfig() -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join(".kube/config")
+}
+
+/// The apps' router, which outlives this process.
+async fn start_router(args: &ServeArgs, data: &DataDir) -> anyhow::Result<router::Control> {
+    let folder = data.layout().router();
+    tokio::fs::create_dir_all(&folder).await.context("making the router's folder")?;
+    let socket = folder.join("control.sock");
+    let mut settings = router::Settings::new(args.apps.listen, socket.clone(), folder.join("routes.json"));
+    settings.domains = vec![args.apps.domain.clone()];
+    settings.trusted_proxies = args.http.trusted_proxies.clone();
+    let control = router::Control::new(socket);
+    let version =
+        control.ensure_running(&router::Program::this()?, &settings, &data.layout().log_of("router")).await?;
+    info!("The apps' router {} answers on {}", version.version, args.apps.listen);
+    Ok(control)
+}

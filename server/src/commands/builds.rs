@@ -1,0 +1,180 @@
+//! Builds and what they wrote.
+
+use axum::http::Method;
+use futures::TryStreamExt;
+use serde_json::json;
+
+use super::client::{ClientError, path};
+use super::failure::Failure;
+use super::grammar::{BuildsOutput, Newest};
+use super::run::Session;
+use super::text::{duration, short, when};
+use crate::domain::names::AppName;
+use crate::web::api::shapes::Build;
+
+/// How often a broken connection is made again before the verb gives up; each byte that arrives starts the count anew.
+const RECONNECTS: usize = 5;
+/// Between two tries to connect again.
+const RECONNECT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let page = session.client.newest::<Build>(&of(&app, &[]), args.num).await?;
+    if session.options.json {
+        return session.terminal.json(&page.rows).await;
+    }
+    if page.rows.is_empty() {
+        return session.terminal.line(format!("{app} has no builds yet: `git push` starts the first.")).await;
+    }
+    session.terminal.heading(format!("{app} Builds")).await?;
+    session.terminal.rows(&page.rows.iter().map(row).collect::<Vec<_>>()).await
+}
+
+fn row(build: &Build) -> [String; 7] {
+    [
+        format!("#{}", build.number),
+        state(build),
+        short(&build.commit).to_owned(),
+        build.subject.chars().take(50).collect(),
+        build.release.as_ref().map_or_else(String::new, |release| format!("v{}", release.number)),
+        build.user.email.clone(),
+        when(build.created_at),
+    ]
+}
+
+fn state(build: &Build) -> String {
+    match build.superseded_by {
+        Some(newer) => format!("superseded by #{newer}"),
+        None => build.state.clone(),
+    }
+}
+
+pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let build = find(session, &app, which).await?;
+    if session.options.json {
+        return session.terminal.json(&build).await;
+    }
+    session.terminal.heading(format!("Build #{}", build.number)).await?;
+    session.terminal.rows(&facts(&build)).await
+}
+
+fn facts(build: &Build) -> Vec<[String; 2]> {
+    let took = build
+        .started_at
+        .zip(build.finished_at)
+        .map(|(start, end)| duration(end.as_second() - start.as_second()));
+    let known = [
+        ("State:", Some(state(build))),
+        ("Reason:", build.reason.clone()),
+        ("Commit:", Some(format!("{} {}", build.commit, build.subject))),
+        ("Digest:", build.digest.clone()),
+        ("Release:", build.release.as_ref().map(|release| format!("v{}", release.number))),
+        ("By:", Some(build.user.email.clone())),
+        ("Trigger:", Some(build.trigger.clone())),
+        ("When:", Some(when(build.created_at))),
+        ("Took:", took),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).collect()
+}
+
+pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let build = find(session, &app, args.build).await?;
+    let number = build.number.to_string();
+    let mut reader = Reader { offset: args.offset, tries: 0 };
+    let follow = if args.no_follow { "" } else { "&follow=1" };
+    while let Err(broken) = reader.read(session, &of(&app, &[&number, "output"]), follow).await? {
+        reader.tries += 1;
+        if reader.tries > RECONNECTS {
+            return Err(broken.into());
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+    if args.no_follow {
+        return Ok(());
+    }
+    let build: Build = session.client.get(&of(&app, &[&number])).await?;
+    match build.status.as_str() {
+        "failed" => Err(Failure::refused(ending(&build))),
+        _ => Ok(()),
+    }
+}
+
+fn ending(build: &Build) -> String {
+    let reason = build.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("build #{} is {}{reason}", build.number, state(build))
+}
+
+/// Where reading stands: a connection that breaks is made again from there.
+struct Reader {
+    offset: u64,
+    tries: usize,
+}
+
+impl Reader {
+    /// Prints what comes; the inner error says that the connection broke and can be made again.
+    async fn read(
+        &mut self,
+        session: &mut Session,
+        path: &str,
+        follow: &str,
+    ) -> Result<Result<(), ClientError>, Failure> {
+        let address = format!("{path}?offset={}{follow}", self.offset);
+        let mut text = match session.client.stream(&address).await {
+            Ok(text) => text,
+            Err(refused @ (ClientError::Refused(_) | ClientError::Foreign { .. })) => {
+                return Err(refused.into());
+            }
+            Err(broken) => return Ok(Err(broken)),
+        };
+        loop {
+            match text.try_next().await {
+                Ok(Some(chunk)) => {
+                    self.tries = 0;
+                    self.offset += u64::try_from(chunk.len()).unwrap_or(0);
+                    session.terminal.bytes(&chunk).await?;
+                }
+                Ok(None) => return Ok(Ok(())),
+                Err(broken) => return Ok(Err(broken)),
+            }
+        }
+    }
+}
+
+pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, which).await?.number;
+    let one = of(&app, &[&number.to_string(), "cancel"]);
+    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
+    session.terminal.line(format!("Build #{} is being canceled", build.number)).await
+}
+
+pub(super) async fn retry(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, which).await?.number;
+    let one = of(&app, &[&number.to_string(), "retry"]);
+    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
+    session
+        .terminal
+        .line(format!("Building {} again as build #{}", short(&build.commit), build.number))
+        .await?;
+    output(session, BuildsOutput { build: Some(build.number.to_string()), offset: 0, no_follow: false }).await
+}
+
+/// The build named, or the newest.
+async fn find(session: &Session, app: &AppName, which: Option<String>) -> Result<Build, Failure> {
+    if let Some(which) = which {
+        let which = which.strip_prefix('#').unwrap_or(&which);
+        return Ok(session.client.get(&of(app, &[which])).await?);
+    }
+    let page = session.client.newest::<Build>(&of(app, &[]), 1).await?;
+    page.rows
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::refused(format!("{app} has no builds yet: `git push` starts the first")))
+}
+
+fn of(app: &AppName, more: &[&str]) -> String {
+    path(&[&["apps", app.as_str(), "builds"], more].concat())
+}

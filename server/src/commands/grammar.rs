@@ -1,0 +1,310 @@
+//! The words of the verbs, the same for the command line and for SSH.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::access::Role;
+use crate::domain::names::{AppName, ConfigKey, ProcessType};
+
+/// What `ssh platform …` takes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "platform",
+    about = "Slipway: `git push` deploys",
+    no_binary_name = true,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    override_usage = "ssh platform <verb> [--app <app>] …"
+)]
+pub(super) struct SshLine {
+    #[command(flatten)]
+    pub(super) options: Options,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The app. In a checkout, the app of the git remote `platform` if left out
+    #[arg(short, long, global = true)]
+    pub(crate) app: Option<AppName>,
+    /// Print JSON, as the API has it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Verb {
+    /// Say who you are to the platform
+    Whoami,
+    /// Print how to make `platform` a host of SSH (and sign in, on the command line)
+    Login(Login),
+
+    /// List your SSH keys
+    Keys,
+    /// Add an SSH key: a file, the key itself, or `-` for standard input
+    #[command(name = "keys:add")]
+    KeysAdd(KeysAdd),
+    /// Remove an SSH key by its fingerprint, comment or id
+    #[command(name = "keys:remove")]
+    KeysRemove { key: String },
+
+    /// List the apps that you can reach
+    Apps,
+    /// Make an app; without a name it gets one
+    #[command(name = "apps:create", visible_alias = "create")]
+    AppsCreate(AppsCreate),
+    /// Show an app and its settings
+    #[command(name = "apps:info", visible_alias = "info")]
+    AppsInfo(Positional),
+    /// Change settings: deploy-branch=main dockerfile=deploy/Dockerfile health=/healthz (an empty value: as usual)
+    #[command(name = "apps:set")]
+    AppsSet {
+        #[arg(required = true, value_name = "setting=value")]
+        settings: Vec<String>,
+    },
+    /// Let pushes move Deployments that exist already
+    #[command(name = "apps:adopt")]
+    AppsAdopt(AppsAdopt),
+    /// Destroy an app with its releases, builds and config vars
+    #[command(name = "apps:destroy", visible_alias = "destroy")]
+    AppsDestroy(AppsDestroy),
+
+    /// List releases, newest first
+    Releases(Newest),
+    /// Go back to an earlier release, code and config: the one before the current, or for example v12
+    #[command(name = "releases:rollback", visible_alias = "rollback")]
+    ReleasesRollback { release: Option<String> },
+    /// Show a release: the current one, or for example v12
+    #[command(name = "releases:info")]
+    ReleasesInfo { release: Option<String> },
+
+    /// List builds, newest first
+    Builds(Newest),
+    /// Show a build: the newest, or one by its number
+    #[command(name = "builds:info")]
+    BuildsInfo { build: Option<String> },
+    /// Print what a build wrote, and follow it to its end
+    #[command(name = "builds:output")]
+    BuildsOutput(BuildsOutput),
+
+    /// Stop a build: the newest, or one by its number
+    #[command(name = "builds:cancel")]
+    BuildsCancel { build: Option<String> },
+    /// Build a commit again that was built before: the newest build's, or another one's
+    #[command(name = "builds:retry")]
+    BuildsRetry { build: Option<String> },
+
+    /// List what runs
+    Ps,
+    /// Print what the processes write
+    Logs(Logs),
+
+    /// List config vars with their values
+    Config,
+    /// Print the value of one config var
+    #[command(name = "config:get")]
+    ConfigGet { name: ConfigKey },
+
+    /// Set config vars, which makes a release
+    #[command(name = "config:set")]
+    ConfigSet {
+        #[arg(required = true, value_name = "NAME=value")]
+        pairs: Vec<String>,
+    },
+    /// Unset config vars, which makes a release
+    #[command(name = "config:unset")]
+    ConfigUnset {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<ConfigKey>,
+    },
+
+    /// List who has access to the app, or to a team
+    Access(TeamChoice),
+    /// Give somebody a role in the app's team: viewer, deployer or owner
+    #[command(name = "access:add")]
+    AccessAdd(AccessAdd),
+    /// Take somebody out of the app's team
+    #[command(name = "access:remove")]
+    AccessRemove(AccessRemove),
+
+    /// List all users (admins)
+    Users,
+    /// Make a user and print their first token (admins)
+    #[command(name = "users:create")]
+    UsersCreate(UsersCreate),
+    /// List teams
+    Teams,
+    /// Make a team (admins)
+    #[command(name = "teams:create")]
+    TeamsCreate { name: String },
+
+    /// List your API tokens
+    #[command(visible_alias = "tokens")]
+    Authorizations,
+    /// Make an API token; it is printed once
+    #[command(name = "authorizations:create", visible_alias = "tokens:create")]
+    AuthorizationsCreate(AuthorizationsCreate),
+    /// End an API token by its id
+    #[command(name = "authorizations:revoke", visible_alias = "tokens:revoke")]
+    AuthorizationsRevoke { id: String },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Login {
+    /// The server's address, for example https://platform.example.com
+    pub(crate) url: Option<String>,
+    /// Write the block into ~/.ssh/config instead of printing it
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeysAdd {
+    /// A `.pub` file, a key (`ssh-ed25519 AAAA…`), or `-`
+    #[arg(trailing_var_arg = true)]
+    pub(crate) key: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AppsCreate {
+    /// 3 to 30 lower-case letters, digits and dashes
+    pub(crate) name: Option<AppName>,
+    /// The team that it belongs to
+    #[arg(short, long)]
+    pub(crate) team: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Positional {
+    #[arg(value_name = "app")]
+    pub(crate) named: Option<AppName>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "chosen", required = true, multiple = false, args = ["deployment", "selector", "release"])]
+pub(crate) struct AppsAdopt {
+    #[arg(value_name = "app")]
+    pub(crate) named: Option<AppName>,
+    /// Where the Deployments are
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// A Deployment by name; may be given several times
+    #[arg(short, long)]
+    pub(crate) deployment: Vec<String>,
+    /// Deployments by labels, as kubectl's --selector
+    #[arg(short = 'l', long)]
+    pub(crate) selector: Option<String>,
+    /// A container (or init container) whose image pushes move; may be given several times
+    #[arg(short, long, required_unless_present = "release")]
+    pub(crate) container: Vec<String>,
+    /// Adopt nothing any more
+    #[arg(long, conflicts_with = "container")]
+    pub(crate) release: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AppsDestroy {
+    #[arg(value_name = "app")]
+    pub(crate) named: Option<AppName>,
+    /// The app's name once more
+    #[arg(short, long)]
+    pub(crate) confirm: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Newest {
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) num: u16,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildsOutput {
+    /// The number; the newest if left out
+    pub(crate) build: Option<String>,
+    /// Begin at this byte of the text
+    #[arg(long, default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// Print what is there, and do not wait for more
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Logs {
+    /// How many lines from before now
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=1500))]
+    pub(crate) num: u16,
+    /// Only of this process type
+    #[arg(short, long)]
+    pub(crate) ps: Option<ProcessType>,
+    /// Stay and print what comes
+    #[arg(short, long)]
+    pub(crate) tail: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TeamChoice {
+    /// A team in place of the app's
+    #[arg(short, long)]
+    pub(crate) team: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AccessAdd {
+    pub(crate) user: String,
+    #[arg(short, long, value_enum, default_value_t = RoleWord::Deployer)]
+    pub(crate) role: RoleWord,
+    #[command(flatten)]
+    pub(crate) team: TeamChoice,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AccessRemove {
+    pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) team: TeamChoice,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UsersCreate {
+    pub(crate) name: String,
+    /// May do everything
+    #[arg(long)]
+    pub(crate) admin: bool,
+    /// The team that they join
+    #[arg(short, long, default_value = "default")]
+    pub(crate) team: String,
+    #[arg(short, long, value_enum, default_value_t = RoleWord::Deployer)]
+    pub(crate) role: RoleWord,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuthorizationsCreate {
+    /// What it is for
+    #[arg(short, long, default_value = "")]
+    pub(crate) description: String,
+    /// When it ends: 30d, 12h; never if left out
+    #[arg(short, long, value_parser = humantime::parse_duration)]
+    pub(crate) expires_in: Option<std::time::Duration>,
+}
+
+/// Roles as words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleWord {
+    Viewer,
+    Deployer,
+    Owner,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Viewer => Self::Viewer,
+            RoleWord::Deployer => Self::Deployer,
+            RoleWord::Owner => Self::Owner,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Who somebody is; users and teams.
+
+use axum::http::Method;
+
+use super::failure::Failure;
+use super::grammar::UsersCreate;
+use super::run::Session;
+use crate::web::api::shapes::{Account, NewAccount, NewTeam, NewUser, Team};
+
+pub(super) async fn whoami(session: &mut Session) -> Result<(), Failure> {
+    let account: Account = session.client.get("/account").await?;
+    if session.options.json {
+        return session.terminal.json(&account).await;
+    }
+    let admin = if account.admin { " (admin)" } else { "" };
+    session.terminal.line(format!("{}{admin}", account.name)).await
+}
+
+pub(super) async fn users(session: &mut Session) -> Result<(), Failure> {
+    let users: Vec<Account> = session.client.get("/users").await?;
+    if session.options.json {
+        return session.terminal.json(&users).await;
+    }
+    let rows: Vec<_> = users
+        .into_iter()
+        .map(|user| [user.name, if user.admin { "admin".to_owned() } else { String::new() }])
+        .collect();
+    session.terminal.rows(&rows).await
+}
+
+pub(super) async fn create_user(session: &mut Session, args: UsersCreate) -> Result<(), Failure> {
+    let UsersCreate { name, admin, team, role } = args;
+    let new = NewUser { name, admin, team: Some(team.clone()), role: Some(role.into()) };
+    let made: NewAccount = session.client.send(Method::POST, "/users", &new).await?;
+    if session.options.json {
+        return session.terminal.json(&made).await;
+    }
+    let role = crate::domain::access::Role::from(role).as_str();
+    let name = made.account.name;
+    session
+        .terminal
+        .line(format!("Made {name}, {role} in the team {team}. Their first token, shown once:"))
+        .await?;
+    session.terminal.line(made.token).await?;
+    session
+        .terminal
+        .note(&format!(
+            "{name} signs in with `slipway login`, and adds an SSH key with `slipway keys:add`.\n"
+        ))
+        .await;
+    Ok(())
+}
+
+pub(super) async fn teams(session: &mut Session) -> Result<(), Failure> {
+    let teams: Vec<Team> = session.client.get("/teams").await?;
+    if session.options.json {
+        return session.terminal.json(&teams).await;
+    }
+    if teams.is_empty() {
+        return session.terminal.line("You are in no team: ask an owner of one for access.").await;
+    }
+    let rows: Vec<_> = teams
+        .into_iter()
+        .map(|team| {
+            let role = team.role.map_or("", crate::domain::access::Role::as_str).to_owned();
+            [team.name, role, counted(team.members, "member"), counted(team.apps, "app")]
+        })
+        .collect();
+    session.terminal.rows(&rows).await
+}
+
+pub(super) async fn create_team(session: &mut Session, name: &str) -> Result<(), Failure> {
+    let new = NewTeam { name: name.to_owned() };
+    let team: Team = session.client.send(Method::POST, "/teams", &new).await?;
+    if session.options.json {
+        return session.terminal.json(&team).await;
+    }
+    let hint = session.typed(&format!("access:add <user> --team {}", team.name));
+    session.terminal.line(format!("Made the team {}. You own it; `{hint}` lets others in.", team.name)).await
+}
+
+fn counted(number: i64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,155 @@
+//! From words to a verb, from a verb to an exit status.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+
+use super::client::Client;
+use super::failure::Failure;
+use super::grammar::{Options, SshLine, Verb};
+use super::terminal::Terminal;
+use super::{access, apps, builds, config, here, keys, login, people, processes, releases, tokens};
+use crate::domain::names::AppName;
+
+/// What every verb works with.
+pub(crate) struct Session {
+    pub(super) client: Client,
+    pub(super) terminal: Terminal,
+    pub(super) options: Options,
+    pub(super) door: Door,
+}
+
+/// Which door the words came through: files and git remotes are at hand on the command line only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    CommandLine,
+    Ssh,
+}
+
+/// Runs the words of an `ssh platform <words>`; the exit status.
+pub(crate) async fn run_words(words: &[String], client: Client, mut terminal: Terminal) -> u8 {
+    match SshLine::try_parse_from(words) {
+        Ok(line) => Session { client, terminal, options: line.options, door: Door::Ssh }.run(line.verb).await,
+        Err(error) => explain(&error, "ssh platform", &mut terminal).await,
+    }
+}
+
+/// Runs a verb that the command line has parsed; the exit status.
+pub(crate) async fn run_cli(verb: Verb, options: Options, client: Client, terminal: Terminal) -> u8 {
+    Session { client, terminal, options, door: Door::CommandLine }.run(verb).await
+}
+
+/// Says what is wrong with the words, with the nearest verb; help goes to the output and is no failure.
+pub(crate) async fn explain(error: &clap::Error, prefix: &str, terminal: &mut Terminal) -> u8 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        drop(terminal.bytes(error.to_string().as_bytes()).await);
+        return 0;
+    }
+    let failure = Failure::Usage(match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown_verb(error, prefix),
+        _ => error.to_string().trim_start_matches("error: ").trim_end().to_owned(),
+    });
+    terminal.complain(&failure.to_string()).await;
+    failure.status()
+}
+
+fn unknown_verb(error: &clap::Error, prefix: &str) -> String {
+    let word = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.chars().filter(|c| !c.is_control()).take(40).collect(),
+        _ => String::new(),
+    };
+    let nearest = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(nearest)) => Some(nearest.clone()),
+        Some(ContextValue::Strings(nearest)) => nearest.first().cloned(),
+        _ => None,
+    };
+    let hint = nearest.map_or_else(
+        || format!("`{prefix} help` lists the verbs"),
+        |nearest| format!("did you mean `{nearest}`? `{prefix} help` lists the verbs"),
+    );
+    format!("`{word}` is not a verb: {hint}")
+}
+
+impl Session {
+    async fn run(mut self, verb: Verb) -> u8 {
+        match self.dispatch(verb).await {
+            Ok(()) => 0,
+            Err(failure) => {
+                if !matches!(failure, Failure::OutputGone(_)) {
+                    self.terminal.complain(&failure.to_string()).await;
+                }
+                failure.status()
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, verb: Verb) -> Result<(), Failure> {
+        match verb {
+            Verb::Whoami => people::whoami(self).await,
+            Verb::Login(args) => login::login(self, args).await,
+            Verb::Keys => keys::list(self).await,
+            Verb::KeysAdd(args) => keys::add(self, args).await,
+            Verb::KeysRemove { key } => keys::remove(self, &key).await,
+            Verb::Apps => apps::list(self).await,
+            Verb::AppsCreate(args) => apps::create(self, args).await,
+            Verb::AppsInfo(args) => apps::info(self, args).await,
+            Verb::AppsSet { settings } => apps::set(self, &settings).await,
+            Verb::AppsAdopt(args) => apps::adopt(self, args).await,
+            Verb::AppsDestroy(args) => apps::destroy(self, args).await,
+            Verb::Releases(args) => releases::list(self, args).await,
+            Verb::ReleasesRollback { release } => releases::roll_back(self, release).await,
+            Verb::ReleasesInfo { release } => releases::info(self, release).await,
+            Verb::Builds(args) => builds::list(self, args).await,
+            Verb::BuildsInfo { build } => builds::info(self, build).await,
+            Verb::BuildsOutput(args) => builds::output(self, args).await,
+            Verb::BuildsCancel { build } => builds::cancel(self, build).await,
+            Verb::BuildsRetry { build } => builds::retry(self, build).await,
+            Verb::Ps => processes::list(self).await,
+            Verb::Logs(args) => processes::logs(self, args).await,
+            Verb::Config => config::list(self).await,
+            Verb::ConfigGet { name } => config::get(self, &name).await,
+            Verb::ConfigSet { pairs } => config::set(self, &pairs).await,
+            Verb::ConfigUnset { names } => config::unset(self, &names).await,
+            Verb::Access(args) => access::list(self, args).await,
+            Verb::AccessAdd(args) => access::add(self, args).await,
+            Verb::AccessRemove(args) => access::remove(self, args).await,
+            Verb::Users => people::users(self).await,
+            Verb::UsersCreate(args) => people::create_user(self, args).await,
+            Verb::Teams => people::teams(self).await,
+            Verb::TeamsCreate { name } => people::create_team(self, &name).await,
+            Verb::Authorizations => tokens::list(self).await,
+            Verb::AuthorizationsCreate(args) => tokens::create(self, args).await,
+            Verb::AuthorizationsRevoke { id } => tokens::revoke(self, &id).await,
+        }
+    }
+
+    /// The app that the verb is about: named, `--app`, or the checkout's.
+    pub(super) async fn app(&self, named: Option<AppName>) -> Result<AppName, Failure> {
+        if let Some(app) = named.or_else(|| self.options.app.clone()) {
+            return Ok(app);
+        }
+        if self.door == Door::CommandLine
+            && let Some(app) = here::app_of_checkout().await
+        {
+            return Ok(app);
+        }
+        Err(Failure::refused(match self.door {
+            Door::CommandLine => {
+                "which app? Say --app <app>, or run this in a checkout with a git remote `platform`; `slipway apps` lists yours"
+            }
+            Door::Ssh => "which app? Say --app <app>; `ssh platform apps` lists yours",
+        }))
+    }
+
+    /// How a verb is typed at this door, for hints.
+    pub(super) fn typed(&self, verb: &str) -> String {
+        match self.door {
+            Door::CommandLine => format!("slipway {verb}"),
+            Door::Ssh => format!("ssh platform {verb}"),
+        }
+    }
+}
+
+/// The verbs' own help, whole: what `ssh platform` prints without words.
+pub(crate) fn help() -> String {
+    SshLine::command().render_long_help().to_string()
+}

@@ -1,0 +1,137 @@
+//! How much, how long, how many: every limit that a user can meet has its setting here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value;
+use crate::local::disk::Watermark;
+use crate::target::Limits;
+
+/// Builds.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Builds")]
+pub(crate) struct BuildSettings {
+    /// Builds that run at the same time.
+    #[arg(id = "build-concurrency", long = "build-concurrency", env = "SLIPWAY_BUILD_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "COUNT")]
+    pub(crate) concurrency: u16,
+
+    /// How long a build may take in all.
+    #[arg(id = "build-deadline", long = "build-deadline", env = "SLIPWAY_BUILD_DEADLINE", default_value = "30m", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) deadline: Duration,
+
+    /// How long a build may go without a sign of progress.
+    #[arg(id = "build-idle-deadline", long = "build-idle-deadline", env = "SLIPWAY_BUILD_IDLE_DEADLINE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) idle_deadline: Duration,
+
+    /// How much of a build's log is kept; the rest is cut with a mark.
+    #[arg(id = "build-log-bytes", long = "build-log-bytes", env = "SLIPWAY_BUILD_LOG_BYTES", default_value = "16MiB", value_parser = value::bytes, value_name = "SIZE")]
+    pub(crate) log_bytes: u64,
+
+    /// Certificates (PEM) that builds trust in addition, as the secret `slipway-ca`.
+    #[arg(
+        id = "build-extra-ca",
+        long = "build-extra-ca",
+        env = "SLIPWAY_BUILD_EXTRA_CA",
+        value_name = "FILE"
+    )]
+    pub(crate) extra_ca: Option<PathBuf>,
+}
+
+/// What one process of an app gets.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Processes of apps")]
+pub(crate) struct ProcessSettings {
+    /// Memory of one process.
+    #[arg(id = "process-memory", long = "process-memory", env = "SLIPWAY_PROCESS_MEMORY", default_value = "512MiB", value_parser = value::bytes, value_name = "SIZE")]
+    pub(crate) memory: u64,
+
+    /// CPUs of one process.
+    #[arg(id = "process-cpus", long = "process-cpus", env = "SLIPWAY_PROCESS_CPUS", default_value = "1", value_parser = value::millicpu, value_name = "CPUS")]
+    pub(crate) millicpu: u32,
+
+    /// How long a process may take to end after SIGTERM.
+    #[arg(id = "process-grace", long = "process-grace", env = "SLIPWAY_PROCESS_GRACE", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) grace: Duration,
+}
+
+impl ProcessSettings {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { memory: Some(self.memory), millicpu: Some(self.millicpu) }
+    }
+}
+
+/// Rollouts.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Rollouts")]
+pub(crate) struct RolloutSettings {
+    /// How long a rollout may take in all before the last good release comes back.
+    #[arg(id = "rollout-deadline", long = "rollout-deadline", env = "SLIPWAY_ROLLOUT_DEADLINE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) deadline: Duration,
+
+    /// How long a new process may take until it is healthy.
+    #[arg(id = "health-deadline", long = "health-deadline", env = "SLIPWAY_HEALTH_DEADLINE", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) health_deadline: Duration,
+
+    /// How long one health check waits for its answer.
+    #[arg(id = "health-timeout", long = "health-timeout", env = "SLIPWAY_HEALTH_TIMEOUT", default_value = "5s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) health_timeout: Duration,
+
+    /// How long a process without a port has to stay up to count as healthy.
+    #[arg(id = "health-uptime", long = "health-uptime", env = "SLIPWAY_HEALTH_UPTIME", default_value = "5s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) health_uptime: Duration,
+
+    /// How long requests in flight may go on at an old process after the switch.
+    #[arg(id = "drain", long = "drain", env = "SLIPWAY_DRAIN", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) drain: Duration,
+}
+
+/// What a push or a connection may bring along.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitSettings {
+    /// Size of the pack of one push.
+    #[arg(id = "max-pack", long = "max-pack", env = "SLIPWAY_MAX_PACK", default_value = "1GiB", value_parser = value::bytes, value_name = "SIZE")]
+    pub(crate) pack_bytes: u64,
+
+    /// Refs in one push.
+    #[arg(id = "max-refs", long = "max-refs", env = "SLIPWAY_MAX_REFS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536), value_name = "COUNT")]
+    pub(crate) refs: u32,
+
+    /// Push options in one push.
+    #[arg(id = "max-push-options", long = "max-push-options", env = "SLIPWAY_MAX_PUSH_OPTIONS", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "COUNT")]
+    pub(crate) push_options: u32,
+
+    /// Size of all files of a build context together.
+    #[arg(id = "max-context", long = "max-context", env = "SLIPWAY_MAX_CONTEXT", default_value = "2GiB", value_parser = value::bytes, value_name = "SIZE")]
+    pub(crate) context_bytes: u64,
+
+    /// Files and folders of a build context.
+    #[arg(id = "max-files", long = "max-files", env = "SLIPWAY_MAX_FILES", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
+    pub(crate) files: u64,
+
+    /// Folders within folders of a build context.
+    #[arg(id = "max-depth", long = "max-depth", env = "SLIPWAY_MAX_DEPTH", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "COUNT")]
+    pub(crate) depth: u32,
+
+    /// Length of one path of a build context, in bytes.
+    #[arg(id = "max-path", long = "max-path", env = "SLIPWAY_MAX_PATH", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "BYTES")]
+    pub(crate) path_bytes: u32,
+
+    /// Connections that one address may have open at each door. Trusted proxies have no such limit.
+    #[arg(id = "max-connections-per-address", long = "max-connections-per-address", env = "SLIPWAY_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub(crate) connections_per_address: u32,
+
+    /// Room that has to stay free on the data folder's disk; below it pushes are refused.
+    #[arg(id = "disk-free-bytes", long = "disk-free-bytes", env = "SLIPWAY_DISK_FREE_BYTES", default_value = "1GiB", value_parser = value::bytes, value_name = "SIZE")]
+    disk_free_bytes: u64,
+
+    /// The same as a share of the disk; the larger of the two counts.
+    #[arg(id = "disk-free-percent", long = "disk-free-percent", env = "SLIPWAY_DISK_FREE_PERCENT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=90), value_name = "PERCENT")]
+    disk_free_percent: u8,
+}
+
+impl LimitSettings {
+    pub(crate) fn watermark(&self) -> Watermark {
+        Watermark { bytes: self.disk_free_bytes, percent: self.disk_free_percent }
+    }
+}

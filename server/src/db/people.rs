@@ -1,0 +1,197 @@
+//! Users, teams and who is what in which team.
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
+use crate::domain::access::Role;
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::names::{TeamName, UserName};
+
+/// A person or a machine with an account.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) name: String,
+    pub(crate) admin: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A team and how many are in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Team {
+    pub(crate) id: TeamId,
+    pub(crate) name: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) members: i64,
+    pub(crate) apps: i64,
+}
+
+/// A user's place in a team.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) id: UserId,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// Nobody has an account yet: the server starts for the first time.
+pub(crate) async fn nobody_yet(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM users) AS "nobody!""#).fetch_one(conn).await
+}
+
+/// Makes a user; `None` if the name is taken.
+pub(crate) async fn create_user(conn: &mut PgConnection, name: &UserName) -> sqlx::Result<Option<UserId>> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO users (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id AS "id: UserId""#,
+        UserId::new().0,
+        name.as_str(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Makes a user an admin.
+pub(crate) async fn make_admin(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET admin = true WHERE id = $1", user.0).execute(conn).await.map(drop)
+}
+
+pub(crate) async fn user_named(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<User>> {
+    sqlx::query_as!(
+        User,
+        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+           FROM users WHERE name = $1"#,
+        name,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub(crate) async fn user(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
+    sqlx::query_as!(
+        User,
+        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+           FROM users WHERE id = $1"#,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Everybody, by name.
+pub(crate) async fn users(conn: &mut PgConnection) -> sqlx::Result<Vec<User>> {
+    sqlx::query_as!(
+        User,
+        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+           FROM users ORDER BY name"#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Makes a team; `None` if the name is taken.
+pub(crate) async fn create_team(conn: &mut PgConnection, name: &TeamName) -> sqlx::Result<Option<TeamId>> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO teams (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id AS "id: TeamId""#,
+        TeamId::new().0,
+        name.as_str(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub(crate) async fn team_named(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<TeamId>> {
+    sqlx::query_scalar!(r#"SELECT id AS "id: TeamId" FROM teams WHERE name = $1"#, name)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The teams that `user` is in, by name.
+pub(crate) async fn teams_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Team>> {
+    sqlx::query_as!(
+        Team,
+        r#"SELECT t.id AS "id: TeamId", t.name, t.created_at AS "created_at: jiff_sqlx::Timestamp",
+                  (SELECT count(*) FROM memberships m WHERE m.team_id = t.id) AS "members!",
+                  (SELECT count(*) FROM apps a WHERE a.team_id = t.id) AS "apps!"
+           FROM teams t JOIN memberships mine ON mine.team_id = t.id AND mine.user_id = $1 ORDER BY t.name"#,
+        user.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// All teams, by name.
+pub(crate) async fn teams(conn: &mut PgConnection) -> sqlx::Result<Vec<Team>> {
+    sqlx::query_as!(
+        Team,
+        r#"SELECT t.id AS "id: TeamId", t.name, t.created_at AS "created_at: jiff_sqlx::Timestamp",
+                  (SELECT count(*) FROM memberships m WHERE m.team_id = t.id) AS "members!",
+                  (SELECT count(*) FROM apps a WHERE a.team_id = t.id) AS "apps!"
+           FROM teams t ORDER BY t.name"#,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Those who are in a team, by name.
+pub(crate) async fn members(conn: &mut PgConnection, team: TeamId) -> sqlx::Result<Vec<Member>> {
+    sqlx::query_as!(
+        Member,
+        r#"SELECT u.id AS "id: UserId", u.name, m.role AS "role: Role"
+           FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.team_id = $1 ORDER BY u.name"#,
+        team.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub(crate) async fn role_in(
+    conn: &mut PgConnection,
+    team: TeamId,
+    user: UserId,
+) -> sqlx::Result<Option<Role>> {
+    sqlx::query_scalar!(
+        r#"SELECT role AS "role: Role" FROM memberships WHERE team_id = $1 AND user_id = $2"#,
+        team.0,
+        user.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives `user` the role, whatever it was before.
+pub(crate) async fn set_role(
+    conn: &mut PgConnection,
+    team: TeamId,
+    user: UserId,
+    role: Role,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO memberships (team_id, user_id, role) VALUES ($1, $2, $3)
+         ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role",
+        team.0,
+        user.0,
+        role.as_str(),
+    )
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Takes `user` out of the team; false if they were not in it.
+pub(crate) async fn remove_member(conn: &mut PgConnection, team: TeamId, user: UserId) -> sqlx::Result<bool> {
+    let gone = sqlx::query!("DELETE FROM memberships WHERE team_id = $1 AND user_id = $2", team.0, user.0)
+        .execute(conn)
+        .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// Locks the team's row, so that two owners cannot demote each other at the same time; says how many owners there are.
+pub(crate) async fn owners_locked(conn: &mut PgConnection, team: TeamId) -> sqlx::Result<i64> {
+    sqlx::query!("SELECT id FROM teams WHERE id = $1 FOR UPDATE", team.0).fetch_one(&mut *conn).await?;
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "owners!" FROM memberships WHERE team_id = $1 AND role = 'owner'"#,
+        team.0,
+    )
+    .fetch_one(conn)
+    .await
+}

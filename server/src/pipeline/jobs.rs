@@ -1,0 +1,229 @@
+//! The jobs of the pipeline: a build with its rollout, and a rollout alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::deploy::{Rolled, roll_out};
+use super::log::{LogSettings, open};
+use super::mask::Mask;
+use super::{Again, Line, Stop, run, workload};
+use crate::db::apps::{self, App};
+use crate::db::builds::{self, Build};
+use crate::db::jobs::{Fenced, Job, NewJob};
+use crate::db::releases;
+use crate::domain::build::BuildStatus;
+use crate::domain::ids::{BuildId, ReleaseId};
+use crate::platform::Platform;
+use crate::queue::JobError;
+use crate::transcript::Transcript;
+
+/// The kind of job that takes a build down the line.
+pub(crate) const BUILD: &str = "build";
+/// The kind of job that rolls a recorded release out.
+pub(crate) const ROLLOUT: &str = "rollout";
+
+/// A build is tried this often when the fault is ours: one retry, then the pusher is told.
+const BUILD_ATTEMPTS: i32 = 2;
+/// Before a build is tried again.
+const BUILD_RETRY: Duration = Duration::from_secs(1);
+/// Between two tries to reach a target that is away.
+const ROLLOUT_RETRY: Duration = Duration::from_secs(5);
+
+/// A job with its lane, owned until it is enqueued.
+pub(crate) struct Planned {
+    kind: &'static str,
+    lane: String,
+    payload: Value,
+}
+
+impl Planned {
+    pub(crate) fn as_new(&self) -> NewJob<'_> {
+        NewJob { kind: self.kind, lane: &self.lane, payload: self.payload.clone() }
+    }
+}
+
+/// Builds of one app run one after another.
+pub(crate) fn build_job(app: crate::domain::ids::AppId, build: BuildId) -> Planned {
+    Planned { kind: BUILD, lane: format!("build:{app}"), payload: json!({ "build": build }) }
+}
+
+/// A rollout has a lane of its own: a rollback overtakes, it never queues.
+pub(crate) fn rollout_job(app: &App, release: ReleaseId) -> Planned {
+    Planned {
+        kind: ROLLOUT,
+        lane: format!("rollout:{}:{release}", app.id),
+        payload: json!({ "release": release }),
+    }
+}
+
+/// Handles a [`BUILD`] job.
+pub(crate) async fn build(
+    platform: Arc<Platform>,
+    job: Job,
+    lost: CancellationToken,
+) -> Result<(), JobError> {
+    let Some((app, build)) = begin(&platform, &job).await.map_err(retry)? else { return Ok(()) };
+    let span = info_span!("build", app = %app.name, build.id = %build.id, build.number = build.number);
+    drive(platform, app, build, lost).instrument(span).await
+}
+
+/// Takes the build for this attempt; `None` if there is nothing to do any more.
+async fn begin(platform: &Platform, job: &Job) -> anyhow::Result<Option<(App, Build)>> {
+    let id: BuildId =
+        serde_json::from_value(job.payload["build"].clone()).context("the job names no build")?;
+    let mut conn = platform.pool.acquire().await?;
+    if builds::begin(&mut conn, id, job.attempt).await? == Fenced::Lost {
+        return Ok(None);
+    }
+    let Some(build) = builds::by_id(&mut conn, id).await? else { return Ok(None) };
+    Ok(apps::by_id(&mut conn, build.app_id).await?.map(|app| (app, build)))
+}
+
+async fn drive(
+    platform: Arc<Platform>,
+    app: App,
+    build: Build,
+    lost: CancellationToken,
+) -> Result<(), JobError> {
+    let secrets = workload::config_vars(&platform, &app, &app.config).await.map_err(retry)?;
+    let settings = LogSettings {
+        pool: platform.pool.clone(),
+        hub: platform.logs.clone(),
+        mask: Mask::new(secrets.values()),
+        longest: usize::try_from(platform.settings.build.log_bytes).unwrap_or(usize::MAX),
+    };
+    let (transcript, written) = open(settings, build.id);
+    let cancel = platform.cancels.register(build.id);
+    let line =
+        Line { platform: Arc::clone(&platform), app, build, transcript, cancel: cancel.token().clone() };
+    line.transcript.step(format!("Build {} of {}", line.build.number, short(&line.build.commit))).await;
+    let outcome = if line.build.attempt > BUILD_ATTEMPTS {
+        Err(Stop::Errored {
+            sentence: format!(
+                "the build was started {BUILD_ATTEMPTS} times and its worker was lost each time"
+            ),
+            error: anyhow::anyhow!("worker lost"),
+            again: Again::No,
+        })
+    } else {
+        if line.build.attempt > 1 {
+            line.transcript.warn(format!("Trying again ({} of {BUILD_ATTEMPTS})", line.build.attempt)).await;
+        }
+        tokio::select! {
+            outcome = run(&line) => outcome,
+            () = lost.cancelled() => Err(Stop::LeaseLost),
+        }
+    };
+    let ended = end(&line, outcome).await;
+    let Line { build, transcript, .. } = line;
+    drop(transcript);
+    // The last text must be stored before followers are told that there is no more.
+    if let Err(error) = written.await {
+        error!("The log's writer died: {error}");
+    }
+    drop(cancel);
+    if ended.is_ok() {
+        close(&platform, &build).await.map_err(retry)?;
+    }
+    ended
+}
+
+/// Says in the log how the line ended, and records it. An error means that the line will be tried again.
+async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
+    let (status, reason) = match outcome {
+        Ok(()) => {
+            info!("The build is live");
+            return Ok(());
+        }
+        Err(Stop::ReleaseFailed(reason) | Stop::Waiting(reason)) => {
+            info!("The build is released, not live: {reason}");
+            return Ok(());
+        }
+        Err(Stop::LeaseLost) => {
+            return Err(JobError::Retry { after: BUILD_RETRY, error: anyhow::anyhow!("the lease was lost") });
+        }
+        Err(Stop::Errored { sentence, error, again: Again::Yes }) if line.build.attempt < BUILD_ATTEMPTS => {
+            warn!("The build will be tried again: {error:#}");
+            line.transcript.warn(format!("{sentence}; it will be tried once more")).await;
+            return Err(JobError::Retry { after: BUILD_RETRY, error });
+        }
+        Err(Stop::Errored { sentence, error, .. }) => {
+            error!("The build failed by our fault: {error:#}");
+            (BuildStatus::Errored, format!("{sentence} (not your code's fault; build id {})", line.build.id))
+        }
+        Err(Stop::Failed(reason)) => (BuildStatus::Failed, reason),
+        Err(Stop::Superseded(reason)) => (BuildStatus::Superseded, reason),
+        Err(Stop::Canceled) => {
+            let by = line.build.reason.clone();
+            (BuildStatus::Canceled, by.unwrap_or_else(|| "canceled".to_owned()))
+        }
+    };
+    info!(status = status.as_str(), "The build ended: {reason}");
+    line.transcript.warn(&reason).await;
+    let record = async {
+        let mut conn = line.platform.pool.acquire().await?;
+        builds::end(&mut conn, &line.build, status, Some(&reason)).await
+    };
+    record.await.map(|_| ()).map_err(|error| retry(error.into()))
+}
+
+async fn close(platform: &Platform, build: &Build) -> anyhow::Result<()> {
+    let mut conn = platform.pool.acquire().await?;
+    builds::close_log(&mut conn, build.id).await?;
+    platform.logs.wake(build.id);
+    Ok(())
+}
+
+/// Handles a [`ROLLOUT`] job.
+pub(crate) async fn rollout(platform: Arc<Platform>, job: Job) -> Result<(), JobError> {
+    let id: ReleaseId = serde_json::from_value(job.payload["release"].clone())
+        .map_err(|error| JobError::Fail(anyhow::Error::from(error).context("the job names no release")))?;
+    let Some((app, version)) = release_and_app(&platform, id).await.map_err(retry)? else { return Ok(()) };
+    let span = info_span!("rollout", app = %app.name, version);
+    async {
+        let (transcript, spoken) = Transcript::channel();
+        let listener = tokio::spawn(log_aside(spoken));
+        let outcome = roll_out(&platform, &app, id, &transcript).await;
+        drop(transcript);
+        drop(listener.await);
+        match outcome.map_err(retry)? {
+            Rolled::Live => info!("Live"),
+            Rolled::Failed(reason) => info!("Not live: {reason}"),
+            Rolled::Waiting(reason) => {
+                return Err(JobError::Retry { after: ROLLOUT_RETRY, error: anyhow::anyhow!(reason) });
+            }
+        }
+        platform.changed(id).await;
+        Ok(())
+    }
+    .instrument(span)
+    .await
+}
+
+async fn release_and_app(platform: &Platform, id: ReleaseId) -> anyhow::Result<Option<(App, i64)>> {
+    let mut conn = platform.pool.acquire().await?;
+    let Some(release) = releases::by_id(&mut conn, id).await? else { return Ok(None) };
+    Ok(apps::by_id(&mut conn, release.app_id).await?.map(|app| (app, release.version)))
+}
+
+/// What a rollout without a pusher says goes to the server's log.
+async fn log_aside(mut spoken: tokio::sync::mpsc::Receiver<bytes::Bytes>) {
+    while let Some(text) = spoken.recv().await {
+        for line in String::from_utf8_lossy(&text).lines() {
+            info!("{}", line.trim());
+        }
+    }
+}
+
+fn retry(error: anyhow::Error) -> JobError {
+    JobError::Retry { after: BUILD_RETRY, error }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}

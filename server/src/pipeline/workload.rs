@@ -1,0 +1,92 @@
+//! A release as its target sees it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::crypto::{self, Label};
+use crate::db::apps::App;
+use crate::db::config;
+use crate::db::releases::{Code, Release};
+use crate::domain::blueprint::Blueprint;
+use crate::domain::names::{ConfigKey, ProcessType};
+use crate::domain::procfile;
+use crate::platform::Platform;
+use crate::target::{Check, Command, Process, Workload};
+
+/// What `release` runs; `None` for a release without code (config set before the first push).
+pub(crate) async fn of(
+    platform: &Platform,
+    app: &App,
+    release: &Release,
+) -> anyhow::Result<Option<Workload>> {
+    let Some(code) = &release.code else { return Ok(None) };
+    let config = config_vars(platform, app, &release.config).await?;
+    Ok(Some(Workload {
+        app: app.name.clone(),
+        version: release.version,
+        image: pull_reference(platform, code),
+        processes: processes(platform, app, code)?,
+        config: if app.adoption.is_some() { BTreeMap::new() } else { config },
+        pull: platform.pull_login.clone(),
+        adopted: app.adoption.clone(),
+    }))
+}
+
+/// The config vars that `versions` (`{"NAME": version}`) points at, in clear.
+pub(crate) async fn config_vars(
+    platform: &Platform,
+    app: &App,
+    versions: &Value,
+) -> anyhow::Result<BTreeMap<ConfigKey, SecretString>> {
+    let mut conn = platform.pool.acquire().await?;
+    let sealed = config::values(&mut conn, app.id, versions).await?;
+    drop(conn);
+    if sealed.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
+    sealed
+        .into_iter()
+        .map(|value| {
+            let label = Label { app: app.id, name: &value.name, version: value.version };
+            let clear = crypto::open(&key, label, &value.sealed)?;
+            Ok((value.name, clear))
+        })
+        .collect()
+}
+
+/// `registry/repository:tag@digest`, at the address from which the target pulls.
+fn pull_reference(platform: &Platform, code: &Code) -> String {
+    let (repository, tag) = code.image.rsplit_once(':').unwrap_or((&code.image, "latest"));
+    platform.registry.pull_reference(repository, tag, &code.digest)
+}
+
+fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<Process>> {
+    let blueprint: Blueprint =
+        serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")?;
+    let rollout = &platform.settings.rollout;
+    let processes = blueprint.processes.iter().map(|(name, command)| Process {
+        name: name.clone(),
+        command: match command {
+            None => Command::Image,
+            Some(line) => Command::Argv(procfile::argv(line)),
+        },
+        quantity: 1,
+        port: name.is_web().then_some(blueprint.port),
+        check: check(name, app, rollout),
+        limits: platform.settings.processes.limits(),
+        grace: platform.settings.processes.grace,
+    });
+    Ok(processes.collect())
+}
+
+fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {
+    match &app.health_path {
+        _ if !name.is_web() => Check::Uptime(rollout.health_uptime),
+        Some(path) => Check::Http { path: path.clone(), timeout: rollout.health_timeout },
+        None => Check::Tcp { timeout: rollout.health_timeout },
+    }
+}

@@ -1,0 +1,350 @@
+//! A channel from its opening to its end: waits for the order, runs it, reports its exit status.
+//!
+//! The session loop must never wait long for us: it answers keepalives and notices that the client has gone. So what
+//! is not read is thrown away, except git's input, where waiting is the point (a pack faster than the disk).
+
+use std::io;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{FutureExt, Stream, StreamExt, stream};
+use russh::server::Handle;
+use russh::{ChannelId, ChannelMsg, ChannelReadHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tokio_util::io::StreamReader;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use crate::domain::access::Principal;
+use crate::domain::names::AppName;
+use crate::doors::{Exchange, GitRequest, GitService, GitStreams, Output, Services, Terminal, VerbRequest};
+
+/// Output that waits between the work and the session, in bytes; then the work waits.
+const OUTPUT_BUFFER: usize = 64 * 1024;
+/// The most that a verb is given on its standard input, in bytes.
+const LARGEST_VERB_INPUT: usize = 1024 * 1024;
+/// How long the end of a channel may take to reach the session.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(10);
+/// SSH's number for standard error.
+const STANDARD_ERROR: u32 = 1;
+/// Exit status of a command that was not understood or not allowed, as git's own is for a fatal error.
+const REFUSED: u8 = 128;
+/// Exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+/// Exit status when it is our fault.
+const BROKEN: u8 = 70;
+
+/// A channel's two directions, and the news that the client has closed it or gone.
+pub(super) struct Line {
+    pub(super) id: ChannelId,
+    pub(super) input: ChannelReadHalf,
+    pub(super) handle: Handle,
+    pub(super) closed: CancellationToken,
+    /// Cancelled by us when the work has ended: the connection is free for the next channel.
+    pub(super) finished: CancellationToken,
+}
+
+pub(super) struct Order {
+    pub(super) task: Task,
+    pub(super) principal: Principal,
+    pub(super) address: IpAddr,
+    pub(super) protocol: Option<String>,
+    pub(super) terminal: Terminal,
+    pub(super) services: Services,
+}
+
+pub(super) enum Task {
+    Git { service: GitService, app: AppName },
+    Verb(Vec<String>),
+    Greeting,
+    Refuse(String),
+}
+
+/// Serves one channel. Ends when the work has ended, whether or not the client is still there.
+pub(super) async fn serve(mut line: Line, order: oneshot::Receiver<Order>, deadline: Duration) {
+    let (id, handle, closed) = (line.id, line.handle.clone(), line.closed.clone());
+    let finished = line.finished.clone().drop_guard();
+    let status = match wait_for_order(&mut line, order, deadline).await {
+        None => None,
+        Some(order) => match AssertUnwindSafe(carry_out(line, order)).catch_unwind().await {
+            Ok(status) => Some(status),
+            Err(_) => {
+                error!("The work of an SSH channel panicked");
+                Some(BROKEN)
+            }
+        },
+    };
+    // Before the client can hear of the end and open the next.
+    drop(finished);
+    let farewell = async {
+        if let Some(status) = status {
+            handle.exit_status_request(id, u32::from(status)).await?;
+        }
+        handle.eof(id).await?;
+        handle.close(id).await
+    };
+    if !closed.is_cancelled() {
+        // Fails only when the session has ended, and then nobody is left to tell.
+        drop(timeout(FAREWELL_DEADLINE, farewell).await);
+    }
+}
+
+/// Reads past what comes before the command, so that nothing piles up.
+async fn wait_for_order(
+    line: &mut Line,
+    mut order: oneshot::Receiver<Order>,
+    deadline: Duration,
+) -> Option<Order> {
+    let deadline = sleep(deadline);
+    tokio::pin!(deadline);
+    loop {
+        tokio::select! {
+            biased;
+            order = &mut order => return order.ok(),
+            () = line.closed.cancelled() => return None,
+            () = &mut deadline => {
+                debug!("SSH client opened a channel and named no command before the deadline");
+                return None;
+            }
+            message = line.input.wait() => { message?; }
+        }
+    }
+}
+
+async fn carry_out(line: Line, order: Order) -> u8 {
+    let speaker = Speaker { handle: line.handle.clone(), id: line.id, closed: line.closed.clone() };
+    let terminal = order.terminal;
+    let (near_output, far_output) = duplex(OUTPUT_BUFFER);
+    let (near_errors, far_errors) = duplex(OUTPUT_BUFFER);
+    let pumps = async {
+        tokio::join!(
+            speaker.speak(far_output, Voice::Output, terminal),
+            speaker.speak(far_errors, Voice::Errors, terminal)
+        );
+    };
+    let work = work(line, order, near_output, near_errors);
+    let (status, ()) = tokio::join!(work, pumps);
+    status
+}
+
+async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: DuplexStream) -> u8 {
+    let Order { task, principal, address, protocol, terminal, services } = order;
+    let argv = match task {
+        Task::Refuse(text) => return refuse(&mut errors, &text).await,
+        Task::Git { service, app } => {
+            let exchange = Exchange::Whole;
+            let request = GitRequest { principal, app, service, exchange, protocol, address };
+            return match services.open_repository(request).await {
+                Err(refused) => refuse(&mut errors, &refused.text).await,
+                Ok(work) => {
+                    let input =
+                        Box::new(StreamReader::new(chunks(line.input).map(Ok::<_, io::Error>).boxed()));
+                    work(GitStreams { input, output: Box::new(output) }).await
+                }
+            };
+        }
+        Task::Greeting => {
+            let text = format!(
+                "Hello {}, this is Slipway. There is no shell here, but there are verbs:\n\n",
+                principal.name
+            );
+            // A client that has gone is noticed by the verb.
+            drop(output.write_all(text.as_bytes()).await);
+            vec!["help".to_owned()]
+        }
+        Task::Verb(argv) => argv,
+    };
+    let interrupted = line.closed.child_token();
+    let (input, feed) = verb_input(line.input, terminal, interrupted.clone());
+    let (output, errors): (Output, Output) = (Box::new(output), Box::new(errors));
+    let verb = (services.verb)(VerbRequest {
+        principal,
+        argv,
+        address,
+        terminal,
+        input: Box::new(input),
+        output,
+        errors,
+    });
+    tokio::select! {
+        biased;
+        status = verb => status,
+        () = interrupted.cancelled() => INTERRUPTED,
+        never = feed => match never {},
+    }
+}
+
+/// Grammar of all refusals at this door; git shows it as it comes.
+async fn refuse(errors: &mut DuplexStream, text: &str) -> u8 {
+    drop(errors.write_all(format!("slipway: {text}\n").as_bytes()).await);
+    REFUSED
+}
+
+/// What the client sends, until it says that it has finished, or has gone.
+fn chunks(input: ChannelReadHalf) -> impl Stream<Item = Bytes> + Send {
+    stream::unfold(input, |mut input| async move {
+        loop {
+            match input.wait().await {
+                Some(ChannelMsg::Data { data }) => return Some((data, input)),
+                None | Some(ChannelMsg::Eof | ChannelMsg::Close) => return None,
+                Some(_) => {}
+            }
+        }
+    })
+}
+
+/// The standard input of a verb, and the future that fills it and never ends.
+///
+/// Few verbs read their input, so it is taken in whole, up to a limit; past the limit the reader gets an error
+/// instead of silently less than was sent.
+fn verb_input(
+    input: ChannelReadHalf,
+    terminal: Terminal,
+    interrupted: CancellationToken,
+) -> (VerbInput, impl Future<Output = std::convert::Infallible>) {
+    let (near, far) = duplex(LARGEST_VERB_INPUT);
+    let overflow = Arc::new(AtomicBool::new(false));
+    let reader = VerbInput { far, overflow: Arc::clone(&overflow) };
+    let feed = async move {
+        let mut near = Some(near);
+        let mut room = LARGEST_VERB_INPUT;
+        let mut chunks = Box::pin(chunks(input));
+        while let Some(chunk) = chunks.next().await {
+            let chunk = match (terminal, typed(&chunk)) {
+                (Terminal::None, _) => chunk,
+                (Terminal::Columns(_), Typed::Text(text)) => text,
+                (Terminal::Columns(_), Typed::Interrupt) => {
+                    interrupted.cancel();
+                    break;
+                }
+                (Terminal::Columns(_), Typed::End) => break,
+            };
+            if chunk.len() > room {
+                overflow.store(true, Ordering::Release);
+                near = None;
+            }
+            if let Some(buffer) = &mut near {
+                room -= chunk.len();
+                // Never waits: the buffer holds all that there is room for. Fails when nobody reads any more.
+                if buffer.write_all(&chunk).await.is_err() {
+                    near = None;
+                }
+            }
+        }
+        // What is sent from now on is thrown away by the session itself.
+        drop((near, chunks));
+        std::future::pending().await
+    };
+    (reader, feed)
+}
+
+enum Typed {
+    Text(Bytes),
+    Interrupt,
+    End,
+}
+
+/// A terminal in raw mode sends keys: Ctrl-C, Ctrl-D and Return mean here what they mean to a terminal's driver.
+fn typed(keys: &[u8]) -> Typed {
+    if keys.contains(&0x03) {
+        return Typed::Interrupt;
+    }
+    if keys.contains(&0x04) {
+        return Typed::End;
+    }
+    Typed::Text(keys.iter().map(|&key| if key == b'\r' { b'\n' } else { key }).collect())
+}
+
+struct VerbInput {
+    far: DuplexStream,
+    overflow: Arc<AtomicBool>,
+}
+
+impl AsyncRead for VerbInput {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.far).poll_read(cx, buf);
+        let ended =
+            matches!(polled, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
+        if ended && self.overflow.load(Ordering::Acquire) {
+            let text = format!("standard input has more than {LARGEST_VERB_INPUT} bytes");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, text)));
+        }
+        polled
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Voice {
+    Output,
+    Errors,
+}
+
+struct Speaker {
+    handle: Handle,
+    id: ChannelId,
+    closed: CancellationToken,
+}
+
+impl Speaker {
+    /// Sends what the work writes until it has written all or the client has gone; then writing fails.
+    async fn speak(&self, mut far: DuplexStream, voice: Voice, terminal: Terminal) {
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(OUTPUT_BUFFER);
+            let read = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return,
+                read = far.read_buf(&mut buffer) => read,
+            };
+            if !matches!(read, Ok(1..)) {
+                return;
+            }
+            let chunk = match terminal {
+                Terminal::None => buffer.split().freeze(),
+                Terminal::Columns(_) => with_carriage_returns(&buffer.split()),
+            };
+            let sent = async {
+                match voice {
+                    Voice::Output => self.handle.data(self.id, chunk).await,
+                    Voice::Errors => self.handle.extended_data(self.id, STANDARD_ERROR, chunk).await,
+                }
+            };
+            let sent = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return,
+                sent = sent => sent,
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A terminal in raw mode does not return to the first column by itself.
+fn with_carriage_returns(text: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(text.len() + text.len() / 16);
+    for line in text.split_inclusive(|&c| c == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out.freeze()
+}

@@ -1,0 +1,134 @@
+//! Releases of apps whose objects are ours: apply all, watch all, prune on success, go back as a whole on failure.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::ResourceExt;
+
+use super::KubernetesTarget;
+use super::apply;
+use super::cluster::Fault;
+use super::halt::{self, Halt};
+use super::live::Live;
+use super::manifest::Blueprint;
+use super::objects;
+use super::watch::{self, Patience};
+use crate::domain::names::AppName;
+use crate::target::{RolloutError, Workload};
+use crate::transcript::Transcript;
+
+impl KubernetesTarget {
+    pub(super) async fn roll_out_owned(
+        &self,
+        next: &Workload,
+        previous: Option<&Workload>,
+        transcript: &Transcript,
+    ) -> Result<(), RolloutError> {
+        let live = Live::survey(&self.cluster, &self.platform, next, next.version).await?;
+        match self.put_in_place(next, &live, transcript).await {
+            Ok(()) => Ok(self.prune(next, previous).await?),
+            Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
+            Err(failure) => {
+                halt::tell_failure(transcript, &failure).await;
+                Err(halt::after_going_back(&failure, self.go_back(next, previous, transcript).await))
+            }
+        }
+    }
+
+    async fn put_in_place(&self, next: &Workload, live: &Live, transcript: &Transcript) -> Result<(), Halt> {
+        let watched =
+            apply::everything(&self.cluster, live, self.blueprint(next, live), next.version).await?;
+        watch::until_done(&self.cluster, &watched, &self.patience, transcript).await
+    }
+
+    pub(super) fn blueprint<'a>(&'a self, workload: &'a Workload, live: &Live) -> Blueprint<'a> {
+        Blueprint { platform: &self.platform, workload, run_as: live.run_as }
+    }
+
+    /// Puts `previous` back in place of `failed`, every process type of it, and says what runs now.
+    async fn go_back(
+        &self,
+        failed: &Workload,
+        previous: Option<&Workload>,
+        transcript: &Transcript,
+    ) -> Result<String, Halt> {
+        let Some(previous) = previous else {
+            self.delete_owned(&failed.app, &Keep::nothing(), failed.version).await?;
+            return Ok(format!("Nothing of {} runs now: there was no release before this one.", failed.app));
+        };
+        // The fence is the failed release's version: what it wrote is ours to take back, a newer one's is not.
+        let live = Live::survey(&self.cluster, &self.platform, previous, failed.version).await?;
+        let blueprint = self.blueprint(previous, &live);
+        let watched = apply::everything(&self.cluster, &live, blueprint, failed.version).await?;
+        self.delete_owned(&failed.app, &Keep::releases([Some(previous), None]), failed.version).await?;
+        let patience = Patience { total: self.patience.going_back, ..self.patience.clone() };
+        match watch::until_done(&self.cluster, &watched, &patience, transcript).await {
+            Ok(()) => Ok(format!("v{} runs again, all process types of it.", previous.version)),
+            Err(Halt::Fault(fault)) => Err(fault.into()),
+            Err(Halt::Failed(why)) => {
+                Ok(format!("v{} was put back, but is not healthy either:\n{why}", previous.version))
+            }
+        }
+    }
+
+    /// After success: process types that left the Procfile, and config that neither this release nor the one before uses.
+    async fn prune(&self, next: &Workload, previous: Option<&Workload>) -> Result<(), Fault> {
+        let mut keep = Keep::releases([Some(next), previous]);
+        // The release before keeps its config for a rollback, but not its process types.
+        keep.deployments = Keep::releases([Some(next), None]).deployments;
+        keep.service = next.processes.iter().any(|process| process.name.is_web());
+        self.delete_owned(&next.app, &keep, next.version).await
+    }
+
+    /// Takes an app's owned objects away. Adopted Deployments stay as they are: they belong to somebody else.
+    pub(crate) async fn remove(&self, app: &AppName) -> Result<(), RolloutError> {
+        Ok(self.delete_owned(app, &Keep::nothing(), i64::MAX).await?)
+    }
+
+    /// Deletes what is not to be kept, as far as its version is not above the fence.
+    async fn delete_owned(&self, app: &AppName, keep: &Keep, fence: i64) -> Result<(), Fault> {
+        let selector = objects::owned_selector(&self.platform, app);
+        let (deployments, secrets, services) = tokio::try_join!(
+            self.cluster.list::<Deployment>(&selector),
+            self.cluster.list::<Secret>(&selector),
+            self.cluster.list::<Service>(&selector),
+        )?;
+        for deployment in deployments.iter().filter(|found| !keep.deployments.contains(&found.name_any())) {
+            apply::delete(&self.cluster, deployment, fence).await?;
+        }
+        for service in services.iter().filter(|_| !keep.service) {
+            apply::delete(&self.cluster, service, fence).await?;
+        }
+        for secret in secrets.iter().filter(|found| !keep.secrets.contains(&found.name_any())) {
+            apply::delete(&self.cluster, secret, fence).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of what stays.
+struct Keep {
+    deployments: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    service: bool,
+}
+
+impl Keep {
+    fn nothing() -> Self {
+        Self { deployments: BTreeSet::new(), secrets: BTreeSet::new(), service: false }
+    }
+
+    /// All that these releases use.
+    fn releases(releases: [Option<&Workload>; 2]) -> Self {
+        let mut keep = Self::nothing();
+        for workload in releases.into_iter().flatten() {
+            let names = workload.processes.iter().map(|process| &process.name);
+            keep.service |= names.clone().any(|name| name.is_web());
+            keep.deployments.extend(names.map(|name| objects::deployment_name(&workload.app, name)));
+            keep.secrets.extend(objects::env_secret_name(workload));
+            keep.secrets.extend(workload.pull.as_ref().map(|_| objects::pull_secret_name(&workload.app)));
+        }
+        keep
+    }
+}

@@ -1,0 +1,205 @@
+//! Owned apps: what a release puts in place and what it leaves alone.
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::*;
+use crate::target::{Follow, LogQuery};
+
+#[tokio::test]
+async fn a_first_and_a_second_release_of_web_and_worker_run() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    let text = stage.succeeds(&first, None).await;
+    assert!(text.contains("web: 1 of 1 updated, 1 available"), "{text}");
+    assert!(text.contains("worker: 1 of 1 updated, 1 available"), "{text}");
+    let service = stage.target.cluster.get::<Service>(APP).await.expect("an answer").expect("a Service");
+    assert_eq!(service.spec.and_then(|spec| spec.ports).map(|ports| ports[0].port), Some(80));
+
+    let second = changed(2).await;
+    stage.succeeds(&second, Some(&first)).await;
+    let processes = stage.target.processes(&second.app, None).await.expect("an answer");
+    let up: Vec<_> = processes.iter().filter(|process| process.state == "up").collect();
+    assert_eq!(up.iter().map(|process| process.version).collect::<Vec<_>>(), [2, 2], "{processes:?}");
+    assert!(up[0].command.ends_with(SERVES), "{processes:?}");
+    let secrets: Vec<Secret> = stage.target.cluster.list("").await.expect("an answer");
+    assert_eq!(secrets.len(), 2, "the config of both releases is kept");
+
+    stage.succeeds(&changed(3).await, Some(&second)).await;
+    assert!(
+        stage.target.cluster.list::<Secret>("").await.expect("an answer").len() == 2,
+        "the oldest is pruned"
+    );
+    stage.target.remove(&second.app).await.expect("it can be removed");
+    assert_eq!(stage.deployment("blog-web").await, None);
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn an_unchanged_release_moves_no_pod() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    let before = stage.pods().await;
+    let began = Instant::now();
+    stage.succeeds(&healthy(2).await, Some(&first)).await;
+    println!("unchanged release: {} ms", began.elapsed().as_millis());
+    assert_eq!(stage.pods().await, before);
+    let live = stage.deployment("blog-web").await.expect("it is there");
+    assert_eq!(objects::version_of(&live.metadata), 2);
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn a_process_type_that_left_is_pruned_after_success() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    let without = workload(2, vec![process("web", SERVES)]).await;
+    stage.succeeds(&without, Some(&first)).await;
+    assert_eq!(stage.deployment("blog-worker").await, None);
+    assert!(stage.deployment("blog-web").await.is_some());
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn a_lower_version_is_refused() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let third = healthy(3).await;
+    stage.succeeds(&third, None).await;
+    let (ended, _) = stage.roll_out(&changed(2).await, None).await;
+    assert!(matches!(ended, Err(RolloutError::Interrupted)), "{ended:?}");
+    let live = stage.deployment("blog-web").await.expect("it is there");
+    assert_eq!((objects::version_of(&live.metadata), live.metadata.generation), (3, Some(1)));
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn a_newer_release_interrupts_at_once_and_wins() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    let mut never = changed(2).await;
+    never.processes[0].command = shell(IDLES);
+    let interrupt = CancellationToken::new();
+    let newer = async {
+        wait_until(|| async { stage.pods().await.len() == 4 }).await;
+        interrupt.cancel();
+        Instant::now()
+    };
+    let ((ended, text), asked) = tokio::join!(stage.roll_out_until(&never, Some(&first), &interrupt), newer);
+    assert!(matches!(ended, Err(RolloutError::Interrupted)), "{ended:?}\n{text}");
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    let third = healthy(3).await;
+    stage.succeeds(&third, Some(&first)).await;
+    println!("interrupt to healthy: {} ms", asked.elapsed().as_millis());
+    let running = stage.target.processes(&third.app, None).await.expect("an answer");
+    assert!(running.iter().all(|process| process.state == "down" || process.version == 3), "{running:?}");
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn reconcile_puts_back_what_was_deleted_or_changed() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    assert_eq!(stage.target.reconcile(&first).await.expect("an answer"), Reconciled::Unchanged);
+    let deployments = stage.target.cluster.api::<Deployment>();
+    deployments.delete("blog-worker", &DeleteParams::default()).await.expect("deleted");
+    let foreign = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "web", "image": images().await.1 }] } } } });
+    deployments
+        .patch("blog-web", &PatchParams::default(), &Patch::Strategic(&foreign))
+        .await
+        .expect("patched");
+    wait_until(|| async { stage.deployment("blog-worker").await.is_none() }).await;
+    let Reconciled::Applied(reasons) = stage.target.reconcile(&first).await.expect("an answer") else {
+        panic!("nothing was put back");
+    };
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert_eq!(stage.images_of("blog-web").await.as_slice(), std::slice::from_ref(&first.image));
+    assert!(stage.deployment("blog-worker").await.is_some());
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn an_autoscalers_number_is_kept() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    stage
+        .create::<k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler>(json!({
+            "metadata": { "name": "blog-worker" },
+            "spec": { "minReplicas": 1, "maxReplicas": 3,
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "blog-worker" } }
+        }))
+        .await;
+    let two = json!({ "spec": { "replicas": 2 } });
+    let deployments = stage.target.cluster.api::<Deployment>();
+    deployments
+        .patch_scale("blog-worker", &PatchParams::default(), &Patch::Merge(&two))
+        .await
+        .expect("scaled");
+    let second = changed(2).await;
+    stage.succeeds(&second, Some(&first)).await;
+    stage.succeeds(&changed(3).await, Some(&second)).await;
+    let live = stage.deployment("blog-worker").await.expect("it is there");
+    assert_eq!(live.spec.and_then(|spec| spec.replicas), Some(2));
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn logs_of_all_pods_are_merged_and_followed_into_new_pods() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let counts = "i=0; while true; do i=$((i+1)); echo $GREETING $i; sleep 1; done";
+    let mut first = workload(1, vec![process("clock", counts), process("worker", counts)]).await;
+    stage.succeeds(&first, None).await;
+    let (sender, mut lines) = mpsc::channel(16);
+    let app = first.app.clone();
+    let query = LogQuery { lines: 4, process_type: None, follow: Follow::Yes };
+    let target = stage.target.clone();
+    let follow = tokio::spawn(async move {
+        target.logs(logs::LogSource { app: &app, adopted: None, query }, sender).await
+    });
+    let mut history = Vec::new();
+    for _ in 0..4 {
+        history.push(next_line(&mut lines).await);
+    }
+    assert!(history.is_sorted_by_key(|line| line.at), "{history:?}");
+    let mut numbers = std::collections::BTreeMap::<String, Vec<u32>>::new();
+    for _ in 0..10 {
+        let line = next_line(&mut lines).await;
+        numbers.entry(line.process).or_default().push(line.text["hello ".len()..].parse().expect("a number"));
+    }
+    assert_eq!(numbers.len(), 2, "{numbers:?}");
+    for (pod, numbers) in &numbers {
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{pod}: {numbers:?}");
+    }
+    let second = {
+        first.version = 2;
+        first.config.insert("GREETING".parse().expect("a key"), "again".into());
+        first
+    };
+    let release = stage.succeeds(&second, None);
+    let new_line = async {
+        loop {
+            let line = next_line(&mut lines).await;
+            if line.text.starts_with("again") {
+                return line;
+            }
+        }
+    };
+    let (_, line) = tokio::join!(release, new_line);
+    assert_eq!(line.text, "again 1", "a new pod is read from its first line");
+    drop(lines);
+    let ended =
+        tokio::time::timeout(LIMIT, follow).await.expect("it ends with its reader").expect("no panic");
+    ended.expect("no error");
+    stage.tear_down().await;
+}
+
+async fn next_line(lines: &mut mpsc::Receiver<crate::target::LogLine>) -> crate::target::LogLine {
+    tokio::time::timeout(LIMIT, lines.recv()).await.expect("a line in time").expect("more lines")
+}

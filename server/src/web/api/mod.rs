@@ -1,0 +1,14 @@
+//! The handlers of the API, a file a kind of thing.
+
+pub(super) mod account;
+pub(super) mod apps;
+pub(super) mod authorizations;
+pub(super) mod builds;
+pub(super) mod config_vars;
+pub(super) mod operations;
+pub(super) mod processes;
+pub(super) mod releases;
+mod render;
+pub(crate) mod shapes;
+pub(super) mod teams;
+pub(super) mod users;

@@ -1,0 +1,340 @@
+//! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
+//! types that the handlers write.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::access::Role;
+use crate::target::Adoption;
+
+/// A thing by its id and name: an app, a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+}
+
+/// A thing by its id and number: a build, a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Numbered {
+    pub(crate) id: Uuid,
+    #[serde(alias = "version")]
+    pub(crate) number: i64,
+}
+
+/// Whoever did something. Heroku knows people by e-mail address, we by name: both fields hold the name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Actor {
+    /// `None` when the account is gone.
+    pub(crate) id: Option<Uuid>,
+    pub(crate) email: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) admin: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A user just made, with the one token that is shown once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NewAccount {
+    #[serde(flatten)]
+    pub(crate) account: Account,
+    pub(crate) token: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) id: Uuid,
+    pub(crate) comment: String,
+    pub(crate) fingerprint: String,
+    pub(crate) public_key: String,
+    pub(crate) email: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) team: Named,
+    /// Heroku's word for whom the app belongs to; here the team.
+    pub(crate) owner: Actor,
+    /// Heroku's clients insist on a region and a stack; there is one of each.
+    pub(crate) region: Named,
+    pub(crate) stack: Named,
+    pub(crate) build_stack: Named,
+    pub(crate) git_url: String,
+    pub(crate) web_url: Option<String>,
+    pub(crate) deploy_branch: String,
+    pub(crate) branch_commit: Option<String>,
+    pub(crate) dockerfile: Option<String>,
+    pub(crate) health_path: Option<String>,
+    pub(crate) adoption: Option<Adoption>,
+    pub(crate) maintenance: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) released_at: Option<Timestamp>,
+    pub(crate) archived_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) id: Uuid,
+    pub(crate) version: i64,
+    /// `pending`, `succeeded` or `failed`.
+    pub(crate) status: String,
+    pub(crate) description: String,
+    pub(crate) current: bool,
+    pub(crate) user: Actor,
+    pub(crate) app: Named,
+    /// Heroku's word for what was built; the id is the build's.
+    pub(crate) slug: Option<Slug>,
+    pub(crate) build: Option<Numbered>,
+    /// `push`, `retry`, `hook`, `config` or `rollback`.
+    pub(crate) trigger: String,
+    pub(crate) commit: Option<String>,
+    pub(crate) image: Option<String>,
+    pub(crate) digest: Option<String>,
+    pub(crate) rollback_of: Option<i64>,
+    /// Why it failed.
+    pub(crate) reason: Option<String>,
+    pub(crate) output_stream_url: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Slug {
+    pub(crate) id: Uuid,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Build {
+    pub(crate) id: Uuid,
+    pub(crate) number: i64,
+    /// Heroku's three words: `pending`, `succeeded`, `failed`.
+    pub(crate) status: String,
+    /// Ours, more exact: `queued`, `building`, `pushing`, `succeeded`, `failed`, `errored`, `canceled`, `superseded`.
+    pub(crate) state: String,
+    pub(crate) app: Named,
+    pub(crate) user: Actor,
+    pub(crate) release: Option<Numbered>,
+    pub(crate) slug: Option<Slug>,
+    pub(crate) source_blob: SourceBlob,
+    pub(crate) trigger: String,
+    pub(crate) commit: String,
+    pub(crate) subject: String,
+    pub(crate) digest: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) superseded_by: Option<i64>,
+    pub(crate) output_stream_url: String,
+    /// How long each stage took, in order; only where one build is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+}
+
+/// One stage of a build.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    /// `None` while it runs.
+    pub(crate) seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SourceBlob {
+    /// The commit.
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Dyno {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) process_type: String,
+    pub(crate) state: String,
+    pub(crate) command: String,
+    pub(crate) size: String,
+    pub(crate) restarts: u32,
+    pub(crate) release: DynoRelease,
+    pub(crate) app: Named,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DynoRelease {
+    pub(crate) version: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Formation {
+    #[serde(rename = "type")]
+    pub(crate) process_type: String,
+    pub(crate) quantity: u32,
+    pub(crate) command: String,
+    pub(crate) size: String,
+    pub(crate) app: Named,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Team {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    /// What the asker is in it; `None` for an admin who is not a member.
+    pub(crate) role: Option<Role>,
+    pub(crate) members: i64,
+    pub(crate) apps: i64,
+    pub(crate) created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+    pub(crate) team: Named,
+    pub(crate) user: Named,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Authorization {
+    pub(crate) id: Uuid,
+    pub(crate) description: String,
+    pub(crate) scope: Vec<String>,
+    /// The token itself: in the answer that made it, never again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) access_token: Option<AccessToken>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AccessToken {
+    pub(crate) id: Uuid,
+    pub(crate) token: String,
+    /// Seconds until it ends; `None` if it does not.
+    pub(crate) expires_in: Option<i64>,
+}
+
+/// Where the platform's doors are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Doors {
+    pub(crate) version: String,
+    /// `https://platform.example.com`
+    pub(crate) http_url: String,
+    /// `https://{app}.example.com`, with `{app}` in it; `None` where the platform routes no requests.
+    pub(crate) app_url: Option<String>,
+    pub(crate) ssh_host: String,
+    pub(crate) ssh_port: u16,
+    pub(crate) ssh_user: String,
+    /// `ssh-ed25519 AAAA…`
+    pub(crate) ssh_host_keys: Vec<String>,
+}
+
+/// A refusal, as Heroku's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) id: String,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) url: Option<String>,
+}
+
+// What requests say.
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKey {
+    pub(crate) public_key: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NewApp {
+    pub(crate) name: Option<String>,
+    pub(crate) team: Option<String>,
+}
+
+/// Settings to change: what is absent stays, `null` goes back to what is usual.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppChange {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) deploy_branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) dockerfile: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) health_path: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) adoption: Option<Option<Adoption>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewRelease {
+    /// A release's id, `v12`, or `12`.
+    pub(crate) release: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUser {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) admin: bool,
+    pub(crate) team: Option<String>,
+    pub(crate) role: Option<Role>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTeam {
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewMember {
+    /// The user's name; Heroku's clients call it e-mail.
+    #[serde(alias = "user")]
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NewAuthorization {
+    pub(crate) description: Option<String>,
+    /// Seconds from now.
+    pub(crate) expires_in: Option<i64>,
+}
+
+/// Tells an absent field (`None`) from `null` (`Some(None)`).
+mod present {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        field: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        field.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}

@@ -1,0 +1,166 @@
+//! All routes of the API in one table, each with what it takes to be let in.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::Web;
+use super::admission::{Access, admit};
+use super::api::{
+    account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users,
+};
+use super::body::LARGEST_BODY;
+use super::error::ApiError;
+use super::{etag, request};
+use crate::domain::access::Action::{Deploy, Own, Read, ReadConfig};
+
+struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<Web>,
+}
+
+#[rustfmt::skip]
+fn routes() -> Vec<Route> {
+    use Access::{App, Platform, Public, SignedIn, Team};
+    vec![
+        route(Method::GET,    "/healthz",                                Public,          get(operations::healthz)),
+        route(Method::GET,    "/readyz",                                 Public,          get(operations::readyz)),
+        route(Method::GET,    "/metrics",                                Public,          get(operations::metrics)),
+        route(Method::GET,    "/platform",                               SignedIn,        get(operations::doors)),
+
+        route(Method::GET,    "/account",                                SignedIn,        get(account::info)),
+        route(Method::GET,    "/account/keys",                           SignedIn,        get(account::keys)),
+        route(Method::POST,   "/account/keys",                           SignedIn,        post(account::add_key)),
+        route(Method::DELETE, "/account/keys/{key}",                     SignedIn,        delete(account::remove_key)),
+        route(Method::GET,    "/oauth/authorizations",                   SignedIn,        get(authorizations::list)),
+        route(Method::POST,   "/oauth/authorizations",                   SignedIn,        post(authorizations::create)),
+        route(Method::DELETE, "/oauth/authorizations/{id}",              SignedIn,        delete(authorizations::revoke)),
+
+        route(Method::GET,    "/users",                                  Platform,        get(users::list)),
+        route(Method::POST,   "/users",                                  Platform,        post(users::create)),
+        route(Method::GET,    "/teams",                                  SignedIn,        get(teams::list)),
+        route(Method::POST,   "/teams",                                  Platform,        post(teams::create)),
+        route(Method::GET,    "/teams/{team}/members",                   Team(Read),      get(teams::members)),
+        route(Method::PUT,    "/teams/{team}/members",                   Team(Own),       put(teams::set_member)),
+        route(Method::DELETE, "/teams/{team}/members/{user}",            Team(Own),       delete(teams::remove_member)),
+
+        route(Method::GET,    "/apps",                                   SignedIn,        get(apps::list)),
+        route(Method::POST,   "/apps",                                   SignedIn,        post(apps::create)),
+        route(Method::GET,    "/apps/{app}",                             App(Read),       get(apps::info)),
+        route(Method::PATCH,  "/apps/{app}",                             App(Own),        patch(apps::change)),
+        route(Method::DELETE, "/apps/{app}",                             App(Own),        delete(apps::destroy)),
+
+        route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
+        route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
+        route(Method::GET,    "/apps/{app}/releases/{release}",          App(Read),       get(releases::info)),
+
+        route(Method::GET,    "/apps/{app}/builds",                      App(Read),       get(builds::list)),
+        route(Method::GET,    "/apps/{app}/builds/{build}",              App(Read),       get(builds::info)),
+        route(Method::GET,    "/apps/{app}/builds/{build}/output",       App(Read),       get(builds::output)),
+
+        route(Method::POST,   "/apps/{app}/builds/{build}/cancel",       App(Deploy),     post(builds::cancel)),
+        route(Method::POST,   "/apps/{app}/builds/{build}/retry",        App(Deploy),     post(builds::retry)),
+
+        route(Method::GET,    "/apps/{app}/config-vars",                 App(ReadConfig), get(config_vars::list)),
+        route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
+
+        route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
+        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
+    ]
+}
+
+fn route(method: Method, path: &'static str, access: Access, handler: MethodRouter<Web>) -> Route {
+    Route { method, path, access, handler }
+}
+
+/// The API, whole.
+pub(crate) fn api(web: Web) -> Router {
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in routes() {
+        let guard = from_fn_with_state((web.clone(), access), admit);
+        router = router.route(path, handler.route_layer(guard));
+    }
+    router
+        .fallback(async || {
+            ApiError::NotFound(
+                "there is nothing at this path: the API has /apps, /account, /teams".to_owned(),
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            ApiError::MethodNotAllowed("this path does not take this method".to_owned())
+        })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(etag::tag))
+        .layer(CatchPanicLayer::custom(|_| panicked()))
+        .layer(from_fn(request::identify))
+        .with_state(web)
+}
+
+fn panicked() -> axum::response::Response {
+    use axum::response::IntoResponse;
+    ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::access::{Action, Role};
+
+    /// A route as the walk through all of them sees it.
+    pub(in crate::web) struct Walked {
+        pub(in crate::web) method: Method,
+        pub(in crate::web) path: &'static str,
+        pub(in crate::web) needs_somebody: bool,
+        /// An app or a team, whose existence strangers do not learn.
+        pub(in crate::web) about_a_thing: bool,
+        access: Access,
+    }
+
+    impl Walked {
+        pub(in crate::web) fn allows(&self, role: Option<Role>) -> bool {
+            match self.access {
+                Access::Public | Access::SignedIn => true,
+                Access::Platform => false,
+                Access::App(action) | Access::Team(action) => match action {
+                    Action::Read => role.is_some(),
+                    Action::ReadConfig | Action::Deploy => role >= Some(Role::Deployer),
+                    Action::Own => role == Some(Role::Owner),
+                    Action::Administer => false,
+                },
+            }
+        }
+    }
+
+    pub(in crate::web) fn every_route() -> Vec<Walked> {
+        let walked = |Route { method, path, access, .. }| Walked {
+            method,
+            path,
+            needs_somebody: access != Access::Public,
+            about_a_thing: matches!(access, Access::App(_) | Access::Team(_)),
+            access,
+        };
+        routes().into_iter().map(walked).collect()
+    }
+
+    #[test]
+    fn a_path_with_an_app_or_a_team_is_authorised_for_it() {
+        for Route { path, access, .. } in routes() {
+            assert_eq!(path.contains("{app}"), matches!(access, Access::App(_)), "{path}");
+            assert_eq!(path.contains("{team}"), matches!(access, Access::Team(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_methods_of_the_table_are_those_of_its_handlers() {
+        let mut seen = std::collections::HashSet::new();
+        for Route { method, path, .. } in routes() {
+            assert!(seen.insert((method, path)), "{path} stands there twice");
+        }
+    }
+}
