@@ -335,7 +335,7 @@ impl Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         // Gone already where all went well.
-        drop(nix::sys::signal::kill(self.id(), nix::sys::signal::Signal::SIGTERM));
+        let _gone = nix::sys::signal::kill(self.id(), nix::sys::signal::Signal::SIGTERM);
     }
 }
 
