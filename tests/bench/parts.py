@@ -147,12 +147,12 @@ class Platform(Part):
         self.config = write_ssh_config(self.folder, self.ssh, doors["ssh_user"], key, doors["ssh_host_keys"][0])
 
     def stop(self):
-        with contextlib.suppress(SystemExit, AttributeError, OSError):
-            for app in self.api("GET", "/apps"):
-                self.api("DELETE", f"/apps/{app['name']}")
         super().stop()
         for pid in processes_with(f"--socket={self.data}/"):
             os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(FileNotFoundError):
+            state = json.loads((self.data / "state.json").read_text())
+            clear_engine(f"dev.slipway.platform={state['platform']}", f"127.0.0.1:{state['ports']['registry']}/")
 
     def api(self, method, path, body=None):
         request = urllib.request.Request(
@@ -173,9 +173,23 @@ class Platform(Part):
         return f"ssh://127.0.0.1/{name}.git"
 
     def idle_rss_mb(self):
-        """Resident memory of the server and of the apps' router together."""
+        """Resident memory of the server, and of the apps' router."""
         time.sleep(IDLE_SECONDS)
-        return sum(rss_mb(pid) for pid in [self.process.child.pid, *processes_with(f"--socket={self.data}/")])
+        return rss_mb(self.process.child.pid), sum(map(rss_mb, processes_with(f"--socket={self.data}/")))
+
+
+def clear_engine(label, images):
+    """Removes the containers with this label and the images whose names begin so."""
+
+    def docker(*words):
+        return subprocess.run(["docker", *words], capture_output=True, text=True).stdout.split()
+
+    containers = docker("ps", "--all", "--quiet", "--filter", f"label={label}")
+    if containers:
+        docker("rm", "--force", *containers)
+    names = [name for name in docker("images", "--format", "{{.Repository}}:{{.Tag}}") if name.startswith(images)]
+    if names:
+        docker("rmi", *names)
 
 
 def rss_mb(pid):
@@ -201,6 +215,10 @@ class Registry(Part):
         self.folder = folder
         folder.mkdir()
         self.address = f"127.0.0.1:{free_port()}"
+
+    def stop(self):
+        super().stop()
+        clear_engine("slipway.bench", f"{self.address}/")
 
     def start(self):
         config = self.folder / "config.yml"

@@ -198,24 +198,3 @@ pub(crate) async fn build(
         }
     }
 }
-
-/// When a stage of a build began, and ended if it has.
-#[derive(Debug, Clone)]
-pub(crate) struct StageEntry {
-    pub(crate) stage: String,
-    pub(crate) started_at: jiff_sqlx::Timestamp,
-    pub(crate) finished_at: Option<jiff_sqlx::Timestamp>,
-}
-
-/// The stages that a build has begun, in their order.
-pub(crate) async fn stages(conn: &mut PgConnection, build: BuildId) -> sqlx::Result<Vec<StageEntry>> {
-    sqlx::query_as!(
-        StageEntry,
-        r#"SELECT stage, started_at AS "started_at: jiff_sqlx::Timestamp",
-                  finished_at AS "finished_at: jiff_sqlx::Timestamp"
-           FROM build_stages WHERE build_id = $1 ORDER BY started_at"#,
-        build.0,
-    )
-    .fetch_all(conn)
-    .await
-}

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::shapes;
-use super::shapes::{Actor, Doors, Named, Numbered, Slug, SourceBlob, Stage};
+use super::shapes::{Actor, Doors, Named, Numbered, Slug, SourceBlob};
 use crate::db::apps::App;
 use crate::db::credentials::{Key, Token};
-use crate::db::history::{BuildEntry, ReleaseEntry, StageEntry};
+use crate::db::history::{BuildEntry, ReleaseEntry};
 use crate::db::people::User;
 use crate::domain::build::BuildStatus;
 use crate::domain::ids::UserId;
@@ -120,19 +120,11 @@ pub(super) fn build(entry: BuildEntry, app: &App, doors: &Doors) -> shapes::Buil
         digest: entry.digest,
         reason: entry.reason,
         superseded_by: entry.superseded_by,
+        stages: Vec::new(),
         output_stream_url: output_url(app, entry.number, doors),
         created_at: entry.created_at,
         updated_at: latest(entry.created_at, [entry.started_at, entry.finished_at]),
         started_at: entry.started_at.map(jiff_sqlx::Timestamp::to_jiff),
-        finished_at: entry.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
-        stages: None,
-    }
-}
-
-pub(super) fn stage(entry: StageEntry) -> Stage {
-    Stage {
-        name: entry.stage,
-        started_at: entry.started_at.to_jiff(),
         finished_at: entry.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
     }
 }

@@ -136,21 +136,21 @@ pub(crate) struct Build {
     pub(crate) reason: Option<String>,
     pub(crate) superseded_by: Option<i64>,
     pub(crate) output_stream_url: String,
+    /// How long each stage took, in order; only where one build is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) stages: Vec<Stage>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
-    /// How far it has come; told of one build, not in lists.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) stages: Option<Vec<Stage>>,
 }
 
-/// `snapshot`, `detect`, `build`, `push`, `release` or `deploy`.
+/// One stage of a build.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Stage {
     pub(crate) name: String,
-    pub(crate) started_at: Timestamp,
-    pub(crate) finished_at: Option<Timestamp>,
+    /// `None` while it runs.
+    pub(crate) seconds: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,6 +161,7 @@ pub(crate) struct SourceBlob {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Dyno {
+    pub(crate) id: Uuid,
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) process_type: String,
