@@ -1,3 +1,21 @@
 //! Bare repositories, receive, upload, and the tree as a build context.
+//!
+//! Nothing here knows apps, builds or people: a door authorises and hands over a byte stream and a repository.
+//! Whatever writes goes through git's own plumbing as hardened children; libgit2 only reads.
 
+mod command;
+mod maintenance;
+mod oid;
+pub(crate) mod receive;
+mod refs;
+mod repository;
 pub(crate) mod snapshot;
+pub(crate) mod upload;
+
+pub(crate) use command::CommandError;
+pub(crate) use oid::Oid;
+pub(crate) use refs::{RefError, RefUpdate};
+pub(crate) use repository::{CommitInfo, Repository, RepositoryError};
+
+#[cfg(test)]
+mod testing;
