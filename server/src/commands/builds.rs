@@ -1,10 +1,11 @@
 //! Builds and what they wrote.
 
+use axum::http::Method;
 use futures::TryStreamExt;
 
 use super::client::{ClientError, path};
 use super::failure::Failure;
-use super::grammar::{BuildsOutput, Newest};
+use super::grammar::{BuildsOutput, BuildsRetry, Newest};
 use super::run::Session;
 use super::text::{duration, short, when};
 use crate::domain::names::AppName;
@@ -78,11 +79,21 @@ fn facts(build: &Build) -> Vec<[String; 2]> {
 
 pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let build = find(session, &app, args.build).await?;
-    let number = build.number.to_string();
+    let build = find(session, &app, args.build.clone()).await?;
+    follow(session, &app, build.number, args).await
+}
+
+/// Prints the text of a build to its end; a build that did not succeed is the verb's failure.
+async fn follow(
+    session: &mut Session,
+    app: &AppName,
+    number: i64,
+    args: BuildsOutput,
+) -> Result<(), Failure> {
+    let number = number.to_string();
     let mut reader = Reader { offset: args.offset, tries: 0 };
     let follow = if args.no_follow { "" } else { "&follow=1" };
-    while let Err(broken) = reader.read(session, &of(&app, &[&number, "output"]), follow).await? {
+    while let Err(broken) = reader.read(session, &of(app, &[&number, "output"]), follow).await? {
         reader.tries += 1;
         if reader.tries > RECONNECTS {
             return Err(broken.into());
@@ -92,11 +103,53 @@ pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<
     if args.no_follow {
         return Ok(());
     }
-    let build: Build = session.client.get(&of(&app, &[&number])).await?;
+    let build: Build = session.client.get(&of(app, &[&number])).await?;
     match build.status.as_str() {
         "failed" => Err(Failure::refused(ending(&build))),
         _ => Ok(()),
     }
+}
+
+pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let build = match which {
+        Some(which) => find(session, &app, Some(which)).await?,
+        None => running(session, &app).await?,
+    };
+    let number = build.number.to_string();
+    let build: Build = session
+        .client
+        .send(Method::POST, &of(&app, &[&number, "cancel"]), &serde_json::json!({}))
+        .await?;
+    if session.options.json {
+        return session.terminal.json(&build).await;
+    }
+    session.terminal.line(format!("Canceling build #{number}... done")).await
+}
+
+/// The build that is not over; the oldest if there are two.
+async fn running(session: &Session, app: &AppName) -> Result<Build, Failure> {
+    let page = session.client.newest::<Build>(&of(app, &[]), 15).await?;
+    let running = page.rows.into_iter().rfind(|build| build.status == "pending");
+    running.ok_or_else(|| Failure::refused(format!("no build of {app} is running: there is nothing to cancel")))
+}
+
+pub(super) async fn retry(session: &mut Session, args: BuildsRetry) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, args.build).await?.number.to_string();
+    let build: Build = session
+        .client
+        .send(Method::POST, &of(&app, &[&number, "retry"]), &serde_json::json!({}))
+        .await?;
+    if session.options.json {
+        return session.terminal.json(&build).await;
+    }
+    let started = format!("Build #{} builds {} of build #{number} again", build.number, short(&build.commit));
+    session.terminal.line(started).await?;
+    if args.detach {
+        return Ok(());
+    }
+    follow(session, &app, build.number, BuildsOutput { build: None, offset: 0, no_follow: false }).await
 }
 
 fn ending(build: &Build) -> String {

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::access::Role;
-use crate::domain::names::{AppName, ConfigKey};
+use crate::domain::names::{AppName, ConfigKey, ProcessType};
 
 /// What `ssh platform …` takes.
 #[derive(Debug, Parser)]
@@ -77,6 +77,10 @@ pub(crate) enum Verb {
     #[command(name = "releases:info")]
     ReleasesInfo { release: Option<String> },
 
+    /// Go back to an earlier release, code and config: the one before the current, or for example v12
+    #[command(visible_alias = "releases:rollback")]
+    Rollback(Rollback),
+
     /// List builds, newest first
     Builds(Newest),
     /// Show a build: the newest, or one by its number
@@ -86,11 +90,35 @@ pub(crate) enum Verb {
     #[command(name = "builds:output")]
     BuildsOutput(BuildsOutput),
 
+    /// Cancel a build: the one that runs, or one by its number
+    #[command(name = "builds:cancel")]
+    BuildsCancel { build: Option<String> },
+    /// Build the commit of a build again: the newest, or one by its number
+    #[command(name = "builds:retry")]
+    BuildsRetry(BuildsRetry),
+
     /// List config vars with their values
     Config,
     /// Print the value of one config var
     #[command(name = "config:get")]
     ConfigGet { name: ConfigKey },
+    /// Set config vars, which makes a release
+    #[command(name = "config:set")]
+    ConfigSet {
+        #[arg(required = true, value_name = "NAME=value")]
+        vars: Vec<String>,
+    },
+    /// Unset config vars, which makes a release
+    #[command(name = "config:unset", visible_alias = "config:remove")]
+    ConfigUnset {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<ConfigKey>,
+    },
+
+    /// List the app's processes
+    Ps,
+    /// Print what the app's processes write
+    Logs(Logs),
 
     /// List who has access to the app, or to a team
     Access(TeamChoice),
@@ -202,6 +230,37 @@ pub(crate) struct BuildsOutput {
     /// Print what is there, and do not wait for more
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Rollback {
+    /// For example v12
+    pub(crate) release: Option<String>,
+    /// Do not wait until it runs
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildsRetry {
+    /// The number; the newest if left out
+    pub(crate) build: Option<String>,
+    /// Do not follow its output
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Logs {
+    /// Go on printing what is written from now on
+    #[arg(short, long)]
+    pub(crate) tail: bool,
+    /// How many lines from before now
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1500))]
+    pub(crate) num: u16,
+    /// Only processes of this type
+    #[arg(short, long, alias = "dyno", short_alias = 'd')]
+    pub(crate) ps: Option<ProcessType>,
 }
 
 #[derive(Debug, Clone, Args)]

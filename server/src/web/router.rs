@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Web;
 use super::admission::{Access, admit};
-use super::api::{account, apps, authorizations, builds, config_vars, operations, releases, teams, users};
+use super::api::{account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users};
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
 use super::{etag, request};
@@ -54,13 +54,21 @@ fn routes() -> Vec<Route> {
         route(Method::DELETE, "/apps/{app}",                             App(Own),        delete(apps::destroy)),
 
         route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
+        route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
         route(Method::GET,    "/apps/{app}/releases/{release}",          App(Read),       get(releases::info)),
 
         route(Method::GET,    "/apps/{app}/builds",                      App(Read),       get(builds::list)),
         route(Method::GET,    "/apps/{app}/builds/{build}",              App(Read),       get(builds::info)),
         route(Method::GET,    "/apps/{app}/builds/{build}/output",       App(Read),       get(builds::output)),
+        route(Method::POST,   "/apps/{app}/builds/{build}/cancel",       App(Deploy),     post(builds::cancel)),
+        route(Method::POST,   "/apps/{app}/builds/{build}/retry",        App(Deploy),     post(builds::retry)),
 
         route(Method::GET,    "/apps/{app}/config-vars",                 App(ReadConfig), get(config_vars::list)),
+        route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
+
+        route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
+        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
 use sqlx::PgPool;
@@ -11,7 +12,10 @@ use uuid::Uuid;
 use super::{render, shapes};
 use crate::db::apps::App;
 use crate::db::history::{self, Which};
+use crate::domain::access::Principal;
 use crate::domain::ids::ReleaseId;
+use crate::platform::Platform;
+use crate::web::body::Body;
 use crate::web::error::ApiError;
 use crate::web::range::Range;
 
@@ -33,6 +37,23 @@ pub(in crate::web) async fn info(
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Release>, ApiError> {
     find(&pool, &app, &which, &doors).await.map(Json)
+}
+
+/// A rollback: to the release that is named, or else to the one before the current.
+pub(in crate::web) async fn roll_back(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Body(wish): Body<shapes::NewRelease>,
+) -> Result<(StatusCode, Json<shapes::Release>), ApiError> {
+    let to = match wish.release {
+        Some(which) => Some(find(&platform.pool, &app, &which.to_string(), &doors).await?.version),
+        None => None,
+    };
+    let made = platform.rollback(&app, &principal, to).await?;
+    let made = find(&platform.pool, &app, &made.version.to_string(), &doors).await?;
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 async fn find(
