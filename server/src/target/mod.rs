@@ -169,9 +169,9 @@ pub(crate) enum Command {
 /// When a process counts as healthy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Check {
-    /// GET of this path answers 2xx or 3xx on the process' port within `timeout`.
+    /// GET of this path answers 2xx or 3xx on the process' port, at the latest `timeout` after the start.
     Http { path: String, timeout: Duration },
-    /// The process' port accepts a connection within `timeout`.
+    /// The process' port accepts a connection, at the latest `timeout` after the start.
     Tcp { timeout: Duration },
     /// It has stayed up for this long (types without a port).
     Uptime(Duration),
