@@ -4,9 +4,12 @@ pub(crate) mod builds;
 pub(crate) mod releases;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
+use tracing::warn;
 
 use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
@@ -15,6 +18,9 @@ use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
 use crate::platform::Platform;
+
+/// How long the target may take to remove the processes of an app; their own time to end is within it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -110,15 +116,38 @@ impl Platform {
         Ok(changed)
     }
 
-    /// Removes an app with everything that is stored of it; its processes and repository converge to that.
+    /// Removes an app: its processes, everything that is stored of it, its repository. Processes first, so that an
+    /// engine or a cluster that is away leaves the app whole, and destroying it can be tried again.
     pub(crate) async fn destroy_app(&self, app: &App, principal: &Principal) -> Result<(), ActionError> {
+        self.stop_processes(app).await.map_err(|error| {
+            warn!(app = %app.name, "The processes of an app to be destroyed could not be removed: {error:#}");
+            ActionError::Unavailable(format!(
+                "the processes of {} could not be stopped (the engine, or the cluster, does not answer): the app is still there; try again in a moment",
+                app.name
+            ))
+        })?;
         let mut tx = self.pool.begin().await?;
         if !apps::destroy(&mut tx, app.id).await? {
             return Err(gone(app));
         }
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
+        // A rollout that was under way may have started some anew; without a row nothing starts them again.
+        if let Err(error) = self.stop_processes(app).await {
+            warn!(app = %app.name, "A destroyed app may have left processes: {error:#}");
+        }
+        let repository = self.repository_path(app.id);
+        match tokio::fs::remove_dir_all(&repository).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                warn!(app = %app.name, "The repository {} stayed behind: {error}", repository.display());
+            }
+            _ => {}
+        }
         Ok(())
+    }
+
+    async fn stop_processes(&self, app: &App) -> anyhow::Result<()> {
+        tokio::time::timeout(STOP_TIMEOUT, self.target.remove(&app.name)).await?
     }
 
     /// The app's config vars as they are now, opened.

@@ -126,7 +126,7 @@ async fn introduce(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, n
 }
 
 /// What the doors ask for. `api` serves the verbs; the gate before the API needs none.
-fn services(platform: Platform, api: Option<Router>) -> Services {
+pub(crate) fn services(platform: Platform, api: Option<Router>) -> Services {
     let (keys, tokens, git) = (platform.clone(), platform.clone(), platform);
     Services {
         authenticate_key: Arc::new(move |fingerprint, proof| {
