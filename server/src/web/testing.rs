@@ -13,7 +13,8 @@ use tower::ServiceExt;
 use super::api::shapes::Doors;
 use super::auth::Gate;
 use super::tls::{Peer, Transport};
-use super::{InProcess, Web, router};
+use super::router::api;
+use super::{InProcess, Web};
 use crate::app::doors::services;
 use crate::config;
 use crate::crypto::KeyFile;
@@ -23,7 +24,7 @@ use crate::domain::access::{Principal, Role};
 use crate::domain::ids::UserId;
 use crate::domain::names::TeamName;
 use crate::docker::testing::engine;
-use crate::local::router::Control;
+use crate::local::router::tests::{Running, router};
 use crate::platform::Platform;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -35,6 +36,7 @@ pub(crate) struct TestApi {
     _database: TestDatabase,
     pub(crate) platform: Platform,
     pub(crate) api: Router,
+    _router: Running,
     _folder: tempfile::TempDir,
 }
 
@@ -61,9 +63,9 @@ impl TestApi {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = KeyFile::open_or_create(&folder.path().join("config.key")).expect("a key file");
         let pool = database.pool.clone();
-        let router = Control::new(folder.path().join("router.sock"));
+        let router = router().await;
         let target =
-            DockerTarget::new(engine.api().clone(), router, Settings::new("api-test"), Default::default());
+            DockerTarget::new(engine.api().clone(), router.control.clone(), Settings::new("api-test"), Default::default());
         let settings = config::tests::serve(&[]);
         let platform = Platform {
             pool: pool.clone(),
@@ -90,7 +92,7 @@ impl TestApi {
             ssh_host_keys: vec!["ssh-ed25519 AAAAC3Nz".into()],
         };
         let web = Web { platform: platform.clone(), doors: Arc::new(doors), metrics: None, gate };
-        let api = Self { _database: database, platform, api: router::api(web), _folder: folder };
+        let api = Self { _database: database, platform, api: api(web), _router: router, _folder: folder };
         let mut conn = api.platform.pool.acquire().await.expect("connects");
         people::create_team(&mut conn, &TeamName::default_team()).await.expect("inserts").expect("is new");
         drop(conn);
