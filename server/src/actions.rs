@@ -4,8 +4,6 @@ pub(crate) mod builds;
 pub(crate) mod releases;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -17,10 +15,9 @@ use crate::db::{apps, audit, config};
 use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
+use crate::pipeline::rollouts::Kind;
 use crate::platform::Platform;
-
-/// How long the target may take to remove the processes of an app; their own time to end is within it.
-const STOP_TIMEOUT: Duration = Duration::from_secs(50);
+use crate::target::Whose;
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -116,38 +113,26 @@ impl Platform {
         Ok(changed)
     }
 
-    /// Removes an app: its processes, everything that is stored of it, its repository. Processes first, so that an
-    /// engine or a cluster that is away leaves the app whole, and destroying it can be tried again.
+    /// Removes an app with everything that is stored of it; its processes and repository converge to that.
     pub(crate) async fn destroy_app(&self, app: &App, principal: &Principal) -> Result<(), ActionError> {
-        self.stop_processes(app).await.map_err(|error| {
-            warn!(app = %app.name, "The processes of an app to be destroyed could not be removed: {error:#}");
-            ActionError::Unavailable(format!(
-                "the processes of {} could not be stopped (the engine, or the cluster, does not answer): the app is still there; try again in a moment",
-                app.name
-            ))
-        })?;
         let mut tx = self.pool.begin().await?;
         if !apps::destroy(&mut tx, app.id).await? {
             return Err(gone(app));
         }
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
-        // A rollout that was under way may have started some anew; without a row nothing starts them again.
-        if let Err(error) = self.stop_processes(app).await {
-            warn!(app = %app.name, "A destroyed app may have left processes: {error:#}");
+        // A rollout in flight lets go; whatever fails below is found again by the upkeep.
+        self.rollouts.announce(app.id, i64::MAX, Kind::Code);
+        let whose = Whose { app: &app.name, adopted: app.adoption.as_ref() };
+        if let Err(error) = self.target.remove(whose).await {
+            warn!(app = %app.name, "The destroyed app's processes could not be ended yet: {error:#}");
         }
-        let repository = self.repository_path(app.id);
-        match tokio::fs::remove_dir_all(&repository).await {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                warn!(app = %app.name, "The repository {} stayed behind: {error}", repository.display());
-            }
-            _ => {}
+        if let Err(error) = tokio::fs::remove_dir_all(self.repository_path(app.id)).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(app = %app.name, "The destroyed app's repository could not be removed: {error}");
         }
         Ok(())
-    }
-
-    async fn stop_processes(&self, app: &App) -> anyhow::Result<()> {
-        tokio::time::timeout(STOP_TIMEOUT, self.target.remove(&app.name)).await?
     }
 
     /// The app's config vars as they are now, opened.

@@ -50,7 +50,9 @@ fn state(build: &Build) -> String {
 
 pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let build = find(session, &app, which).await?;
+    let number = find(session, &app, which).await?.number.to_string();
+    // Only the answer about one build tells its stages.
+    let build: Build = session.client.get(&of(&app, &[&number])).await?;
     if session.options.json {
         return session.terminal.json(&build).await;
     }
@@ -74,7 +76,12 @@ fn facts(build: &Build) -> Vec<[String; 2]> {
         ("When:", Some(when(build.created_at))),
         ("Took:", took),
     ];
-    known.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).collect()
+    let known = known.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+    let stages = build.stages.iter().map(|stage| {
+        let took = stage.seconds.map_or_else(|| "running".to_owned(), |seconds| format!("{seconds:.1} s"));
+        [format!("  {}:", stage.name), took]
+    });
+    known.chain(stages).collect()
 }
 
 pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<(), Failure> {

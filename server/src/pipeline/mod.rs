@@ -71,6 +71,9 @@ pub(crate) enum Again {
 
 /// Takes a build from its commit to running processes.
 pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
+    if let Some(release) = release::recorded(line).await? {
+        return line.stage("deploy", deploy::of_build(line, release)).await;
+    }
     turn::still_wanted(line).await?;
     let source = line.stage("snapshot", source::take(line)).await?;
     let plan = line.stage("detect", detect::choose(line, &source.snapshot)).await?;

@@ -43,7 +43,10 @@ pub(in crate::web) async fn info(
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Build>, ApiError> {
     let entry = find(&pool, &app, &which).await?;
-    Ok(Json(render::build(entry, &app, &doors)))
+    let stages = crate::db::builds::stages_of(&mut *pool.acquire().await?, entry.id).await?;
+    let mut build = render::build(entry, &app, &doors);
+    build.stages = stages.into_iter().map(|(name, seconds)| shapes::Stage { name, seconds }).collect();
+    Ok(Json(build))
 }
 
 /// From which byte of the sanitised text, and whether to stay until the build's last word.

@@ -93,7 +93,7 @@ async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     let answer =
         accounts.create_token_request("slipway", &PostParams::default(), &request).await.expect("a token");
     let token = answer.status.expect("a token").token;
-    let mut limited = Stage {
+    let limited = Stage {
         target: target_with(&stage, |kubeconfig| {
             kubeconfig.auth_infos[0].auth_info =
                 Some(AuthInfo { token: Some(token.into()), ..Default::default() });
@@ -116,7 +116,6 @@ async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     let why = limited.fails(&crash, Some(&first)).await;
     assert!(why.contains("v1 runs again") && why.contains("BackOff"), "{why}");
     limited.target.remove(&first.app).await.expect("it can be removed");
-    limited.target = stage.target.clone();
     stage.tear_down().await;
 }
 
