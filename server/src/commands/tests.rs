@@ -69,7 +69,8 @@ async fn say_with(client: &Client, words: &str, input: &'static str) -> Said {
 
 /// Without what differs from run to run.
 fn steady(text: &str) -> String {
-    let time = regex::Regex::new(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \+0000 \(~ \d+[smhd] ago\)").expect("a pattern");
+    let time =
+        regex::Regex::new(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \+0000 \(~ \d+[smhd] ago\)").expect("a pattern");
     time.replace_all(text, "<when>").into_owned()
 }
 
@@ -83,7 +84,10 @@ async fn an_app_is_made_set_up_and_destroyed() {
     let olga = api.member("olga", Role::Owner).await;
     for client in both_doors(&api, &olga).await {
         assert_eq!(say(&client, "whoami").await.out, "olga\n");
-        assert_eq!(say(&client, "apps").await.out, "You have no apps. `ssh platform apps:create` makes one.\n");
+        assert_eq!(
+            say(&client, "apps").await.out,
+            "You have no apps. `ssh platform apps:create` makes one.\n"
+        );
         assert_eq!(
             say(&client, "apps:create blog").await.out,
             "Creating blog... done\n\
@@ -127,7 +131,10 @@ async fn config_vars_make_releases_and_stay_hidden_from_viewers() {
     let set = say(&client, "config:set -a blog GREETING='hello world' KEY=s3cret").await;
     assert_eq!(set.out, "Setting GREETING, KEY and restarting blog... done, v1\n", "{}", set.err);
     let again = say(&client, "config:set -a blog KEY=s3cret").await;
-    assert_eq!(again.out, "Setting KEY and restarting blog... nothing to do: blog has it like this already\n");
+    assert_eq!(
+        again.out,
+        "Setting KEY and restarting blog... nothing to do: blog has it like this already\n"
+    );
     assert_eq!(
         say(&client, "config -a blog").await.out,
         "=== blog Config Vars\n\nGREETING:  hello world\nKEY:       s3cret\n"
@@ -181,7 +188,8 @@ async fn words_that_make_no_verb_are_explained() {
 async fn keys_are_added_listed_and_removed() {
     let Some(api) = TestApi::new().await else { return };
     let client = api.as_over_ssh(&api.stranger("steve").await);
-    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtE8Mxs4wWWBVrDoHO8Jh4rhcYtSA7kQ6mFNSDBXdKJ steve@laptop\n";
+    let line =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtE8Mxs4wWWBVrDoHO8Jh4rhcYtSA7kQ6mFNSDBXdKJ steve@laptop\n";
     let added = say_with(&client, "keys:add", line).await;
     assert!(added.out.starts_with("Added SHA256:") && added.out.ends_with(" steve@laptop\n"), "{added:?}");
     let twice = say_with(&client, "keys:add", line).await;
@@ -203,7 +211,10 @@ async fn a_builds_text_is_read_from_any_byte_and_its_end_is_the_exit_status() {
         insert_build(&api, &dora).await;
         let whole = say(&client, "builds:output -a blog").await;
         assert_eq!(whole.out, "-----> Building\n       äh\n");
-        assert_eq!((whole.status, whole.err.as_str()), (1, " !     build #1 is failed: the Dockerfile has no FROM\n"));
+        assert_eq!(
+            (whole.status, whole.err.as_str()),
+            (1, " !     build #1 is failed: the Dockerfile has no FROM\n")
+        );
         let tail = say(&client, "builds:output 1 --offset 16 -a blog").await;
         assert_eq!(tail.out, "       äh\n");
         let stored = say(&client, "builds:output '#1' --no-follow -a blog").await;

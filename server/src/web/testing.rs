@@ -12,24 +12,24 @@ use tower::ServiceExt;
 
 use super::api::shapes::Doors;
 use super::auth::Gate;
-use super::tls::{Peer, Transport};
 use super::router::api;
+use super::tls::{Peer, Transport};
 use super::{InProcess, Web};
 use crate::app::doors::services;
 use crate::config;
 use crate::crypto::KeyFile;
 use crate::db::people;
 use crate::db::testing::TestDatabase;
+use crate::docker::testing::engine;
 use crate::domain::access::{Principal, Role};
 use crate::domain::ids::UserId;
 use crate::domain::names::TeamName;
-use crate::docker::testing::engine;
 use crate::local::router::tests::{Running, router};
 use crate::platform::Platform;
 use crate::queue::Queue;
 use crate::registry::Registry;
-use crate::target::docker::{DockerTarget, Settings};
 use crate::target::Target;
+use crate::target::docker::{DockerTarget, Settings};
 
 /// A whole API without sockets: what `Web` needs, on real parts.
 pub(crate) struct TestApi {
@@ -64,8 +64,12 @@ impl TestApi {
         let keys = KeyFile::open_or_create(&folder.path().join("config.key")).expect("a key file");
         let pool = database.pool.clone();
         let router = router().await;
-        let target =
-            DockerTarget::new(engine.api().clone(), router.control.clone(), Settings::new("api-test"), Default::default());
+        let target = DockerTarget::new(
+            engine.api().clone(),
+            router.control.clone(),
+            Settings::new("api-test"),
+            Default::default(),
+        );
         let settings = config::tests::serve(&[]);
         let platform = Platform {
             pool: pool.clone(),
@@ -75,6 +79,7 @@ impl TestApi {
             registry: Registry::new("127.0.0.1:5999", "127.0.0.1:5999", None),
             pull_login: None,
             target: Arc::new(Target::Docker(target)),
+            router: None,
             queue: Queue::new(pool),
             logs: Default::default(),
             cancels: Default::default(),
@@ -128,7 +133,9 @@ impl TestApi {
         let token = crate::domain::token::generate();
         let hash = crate::domain::token::hash(token.expose_secret()).expect("whole");
         let mut conn = self.platform.pool.acquire().await.expect("connects");
-        crate::db::credentials::add_token(&mut conn, principal.user, &hash, "test", None).await.expect("inserts");
+        crate::db::credentials::add_token(&mut conn, principal.user, &hash, "test", None)
+            .await
+            .expect("inserts");
         token.expose_secret().to_owned()
     }
 
