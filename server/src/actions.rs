@@ -30,9 +30,6 @@ pub(crate) enum ActionError {
     Conflict(String),
     #[error("{0}")]
     NotFound(String),
-    /// The target does not answer.
-    #[error("{0}")]
-    Unavailable(String),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error("internal error")]
@@ -45,9 +42,7 @@ impl ActionError {
     /// The sentence for the user; what is ours to mend stays in our log.
     pub(crate) fn said(&self) -> String {
         match self {
-            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
-                text.clone()
-            }
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) => text.clone(),
             Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
             Self::Internal(_) | Self::Crypto(_) => {
                 "the platform could not do it; its log has the cause".to_owned()

@@ -88,7 +88,8 @@ async fn refuse_pack(
             said
         }
     };
-    let results = request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
+    let results =
+        request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
     reply.report(Err(sentence.clone()), results).await?;
     receive::linger(input).await;
     Ok(())

@@ -1,7 +1,7 @@
 //! The one wiring function: from settings to a running server, and back down in the opposite order.
 
 pub(crate) mod admin;
-mod doors;
+pub(crate) mod doors;
 mod parts;
 
 use std::sync::Arc;

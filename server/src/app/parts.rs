@@ -214,5 +214,10 @@ async fn router_of(args: &ServeArgs, data: &DataDir) -> anyhow::Result<router::K
     settings.domains = vec![args.apps.domain.clone()];
     settings.trusted_proxies = args.http.trusted_proxies.clone();
     let log = data.layout().log_of("router");
-    Ok(router::Keeper { control: router::Control::new(socket), program: router::Program::this()?, settings, log })
+    Ok(router::Keeper {
+        control: router::Control::new(socket),
+        program: router::Program::this()?,
+        settings,
+        log,
+    })
 }

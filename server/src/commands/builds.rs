@@ -18,15 +18,15 @@ const RECONNECT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let page = session.client.newest::<Build>(&of(&app, &[]), args.num).await?;
+    let rows = session.client.newest::<Build>(&of(&app, &[]), args.num).await?;
     if session.options.json {
-        return session.terminal.json(&page.rows).await;
+        return session.terminal.json(&rows).await;
     }
-    if page.rows.is_empty() {
+    if rows.is_empty() {
         return session.terminal.line(format!("{app} has no builds yet: `git push` starts the first.")).await;
     }
     session.terminal.heading(format!("{app} Builds")).await?;
-    session.terminal.rows(&page.rows.iter().map(row).collect::<Vec<_>>()).await
+    session.terminal.rows(&rows.iter().map(row).collect::<Vec<_>>()).await
 }
 
 fn row(build: &Build) -> [String; 7] {
@@ -124,10 +124,8 @@ pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Resu
         None => running(session, &app).await?,
     };
     let number = build.number.to_string();
-    let build: Build = session
-        .client
-        .send(Method::POST, &of(&app, &[&number, "cancel"]), &serde_json::json!({}))
-        .await?;
+    let build: Build =
+        session.client.send(Method::POST, &of(&app, &[&number, "cancel"]), &serde_json::json!({})).await?;
     if session.options.json {
         return session.terminal.json(&build).await;
     }
@@ -136,18 +134,17 @@ pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Resu
 
 /// The build that is not over; the oldest if there are two.
 async fn running(session: &Session, app: &AppName) -> Result<Build, Failure> {
-    let page = session.client.newest::<Build>(&of(app, &[]), 15).await?;
-    let running = page.rows.into_iter().rfind(|build| build.status == "pending");
-    running.ok_or_else(|| Failure::refused(format!("no build of {app} is running: there is nothing to cancel")))
+    let rows = session.client.newest::<Build>(&of(app, &[]), 15).await?;
+    let running = rows.into_iter().rfind(|build| build.status == "pending");
+    running
+        .ok_or_else(|| Failure::refused(format!("no build of {app} is running: there is nothing to cancel")))
 }
 
 pub(super) async fn retry(session: &mut Session, args: BuildsRetry) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let number = find(session, &app, args.build).await?.number.to_string();
-    let build: Build = session
-        .client
-        .send(Method::POST, &of(&app, &[&number, "retry"]), &serde_json::json!({}))
-        .await?;
+    let build: Build =
+        session.client.send(Method::POST, &of(&app, &[&number, "retry"]), &serde_json::json!({})).await?;
     if session.options.json {
         return session.terminal.json(&build).await;
     }
@@ -206,9 +203,8 @@ async fn find(session: &Session, app: &AppName, which: Option<String>) -> Result
         let which = which.strip_prefix('#').unwrap_or(&which);
         return Ok(session.client.get(&of(app, &[which])).await?);
     }
-    let page = session.client.newest::<Build>(&of(app, &[]), 1).await?;
-    page.rows
-        .into_iter()
+    let rows = session.client.newest::<Build>(&of(app, &[]), 1).await?;
+    rows.into_iter()
         .next()
         .ok_or_else(|| Failure::refused(format!("{app} has no builds yet: `git push` starts the first")))
 }

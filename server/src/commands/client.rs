@@ -72,12 +72,6 @@ struct Call<'a> {
     body: Option<Vec<u8>>,
 }
 
-/// A page of a list.
-pub(super) struct Page<T> {
-    pub(super) rows: Vec<T>,
-    pub(super) more: bool,
-}
-
 impl Client {
     pub(crate) fn http(base: Url, token: SecretString) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
@@ -90,6 +84,14 @@ impl Client {
         Ok(Self::Http(HttpClient { base, token, http }))
     }
 
+    /// What a later verb needs to be let in again; nothing within this process.
+    pub(super) fn credentials(&self) -> Option<(&Url, &SecretString)> {
+        match self {
+            Self::Http(client) => Some((&client.base, &client.token)),
+            Self::InProcess { .. } => None,
+        }
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let answer = self.call(Call { method: Method::GET, path, range: None, body: None }).await?;
         parsed(answer).await
@@ -100,11 +102,10 @@ impl Client {
         &self,
         path: &str,
         max: u16,
-    ) -> Result<Page<T>, ClientError> {
+    ) -> Result<Vec<T>, ClientError> {
         let range = format!("id ..; max={max}, order=desc");
         let answer = self.call(Call { method: Method::GET, path, range: Some(&range), body: None }).await?;
-        let more = answer.status == StatusCode::PARTIAL_CONTENT;
-        Ok(Page { rows: parsed(answer).await?, more })
+        parsed(answer).await
     }
 
     pub(super) async fn send<T: DeserializeOwned>(

@@ -40,7 +40,9 @@ pub(super) async fn set(session: &mut Session, vars: &[String]) -> Result<(), Fa
     for var in vars {
         let (name, value) = var.split_once('=').ok_or_else(|| {
             // A value that went without its name is not repeated: it may be a secret.
-            Failure::refused("every config var is `NAME=value`, with no space around `=`; quote values that hold spaces")
+            Failure::refused(
+                "every config var is `NAME=value`, with no space around `=`; quote values that hold spaces",
+            )
         })?;
         let name: ConfigKey = name.parse().map_err(|error| Failure::refused(format!("{error}")))?;
         changes.insert(name, Some(value.to_owned()));
@@ -59,7 +61,8 @@ async fn change(
     changes: &BTreeMap<ConfigKey, Option<String>>,
 ) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let release = session.client.change_config(&path(&["apps", app.as_str(), "config-vars"]), changes).await?;
+    let release =
+        session.client.change_config(&path(&["apps", app.as_str(), "config-vars"]), changes).await?;
     if session.options.json {
         return session.terminal.json(&serde_json::json!({ "release": release })).await;
     }
@@ -67,7 +70,9 @@ async fn change(
     let doing = format!("{doing} {names} and restarting {app}");
     match release {
         Some(version) => announce_and_wait(session, &app, &doing, version).await,
-        None => session.terminal.line(format!("{doing}... nothing to do: {app} has it like this already")).await,
+        None => {
+            session.terminal.line(format!("{doing}... nothing to do: {app} has it like this already")).await
+        }
     }
 }
 

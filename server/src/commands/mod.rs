@@ -21,6 +21,8 @@ mod rollback;
 mod run;
 pub(crate) mod saved;
 pub(crate) mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tokens;
 

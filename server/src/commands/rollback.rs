@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20 * 60);
 pub(super) async fn roll_back(session: &mut Session, args: Rollback) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let before = session.client.newest::<Release>(&releases_of(&app), 200).await?;
-    let before = before.rows.iter().find(|release| release.current).map(|release| release.version);
+    let before = before.iter().find(|release| release.current).map(|release| release.version);
     let wish = NewRelease { release: args.release.map(WhichRelease::Word) };
     let made: Release = session.client.send(Method::POST, &releases_of(&app), &wish).await?;
     if session.options.json {
@@ -35,7 +35,10 @@ pub(super) async fn roll_back(session: &mut Session, args: Rollback) -> Result<(
     announce_and_wait(session, &app, &doing, made.version).await?;
     if let Some(before) = before {
         let undo = session.typed(&format!("rollback v{before} --app {app}"));
-        session.terminal.note(&format!("Code and config vars are those of the earlier release. To undo: {undo}\n")).await;
+        session
+            .terminal
+            .note(&format!("Code and config vars are those of the earlier release. To undo: {undo}\n"))
+            .await;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! From words to a verb, from a verb to an exit status.
 
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
 
 use super::client::Client;
 use super::failure::Failure;
@@ -147,9 +147,4 @@ impl Session {
             Door::Ssh => format!("ssh platform {verb}"),
         }
     }
-}
-
-/// The verbs' own help, whole: what `ssh platform` prints without words.
-pub(crate) fn help() -> String {
-    SshLine::command().render_long_help().to_string()
 }

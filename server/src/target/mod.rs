@@ -50,7 +50,9 @@ impl Target {
                 for workload in desired {
                     let (app, version) = (&workload.app, workload.version);
                     match target.reconcile(workload).await {
-                        Ok(Reconciled::Applied(why)) => info!(%app, "Applied v{version} again: {}", why.join("; ")),
+                        Ok(Reconciled::Applied(why)) => {
+                            info!(%app, "Applied v{version} again: {}", why.join("; "))
+                        }
                         // A newer one is live already.
                         Ok(Reconciled::Unchanged) | Err(RolloutError::Interrupted) => {}
                         Err(error @ RolloutError::Unreachable(_)) => return Err(error.into()),

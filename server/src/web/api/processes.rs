@@ -100,7 +100,8 @@ fn dyno(process: ProcessStatus, app: &App) -> shapes::Dyno {
 
 fn id_of(app: &App, process: &ProcessStatus) -> u128 {
     use sha2::{Digest, Sha256};
-    let hash = Sha256::digest(format!("{}|{}|{}|{}", app.id, process.name, process.version, process.restarts));
+    let hash =
+        Sha256::digest(format!("{}|{}|{}|{}", app.id, process.name, process.version, process.restarts));
     hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }
 
@@ -135,32 +136,34 @@ type Telling = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 /// What is told, line by line. The reader drives it: when it goes, the source is dropped with the body.
 fn written(platform: Platform, app: App, query: LogQuery) -> Body {
     let (sender, lines) = mpsc::channel(BACKLOG);
-    let telling: Telling =
-        Box::pin(async move { platform.target.logs(whose(&app), query, sender).await });
-    Body::from_stream(futures::stream::unfold((Some(telling), lines), |(mut telling, mut lines)| async move {
-        loop {
-            let Some(source) = telling.as_mut() else {
-                let line = lines.recv().await?;
-                return Some((Ok(text_of(&line)), (telling, lines)));
-            };
-            tokio::select! {
-                biased;
-                line = lines.recv() => {
-                    if let Some(line) = line {
-                        return Some((Ok(text_of(&line)), (telling, lines)));
+    let telling: Telling = Box::pin(async move { platform.target.logs(whose(&app), query, sender).await });
+    Body::from_stream(futures::stream::unfold(
+        (Some(telling), lines),
+        |(mut telling, mut lines)| async move {
+            loop {
+                let Some(source) = telling.as_mut() else {
+                    let line = lines.recv().await?;
+                    return Some((Ok(text_of(&line)), (telling, lines)));
+                };
+                tokio::select! {
+                    biased;
+                    line = lines.recv() => {
+                        if let Some(line) = line {
+                            return Some((Ok(text_of(&line)), (telling, lines)));
+                        }
+                        telling = None;
                     }
-                    telling = None;
-                }
-                told = source => {
-                    telling = None;
-                    if let Err(error) = told {
-                        warn!("The logs of an app broke off: {error:#}");
-                        return Some((Err(std::io::Error::other("the logs broke off")), (telling, lines)));
+                    told = source => {
+                        telling = None;
+                        if let Err(error) = told {
+                            warn!("The logs of an app broke off: {error:#}");
+                            return Some((Err(std::io::Error::other("the logs broke off")), (telling, lines)));
+                        }
                     }
                 }
             }
-        }
-    }))
+        },
+    ))
 }
 
 /// Heroku's form: `2026-11-21T10:00:00.000000+00:00 app[web.1]: text`. Control characters stay behind.
