@@ -219,6 +219,8 @@ show_stages() {
     for number in "$@"; do api GET "/apps/$app/builds/$number" && echo; done | python3 "$root/deploy/demo/stages.py"
 }
 
+push() { shown "git push platform main" git_ push platform main || fail "The push failed; the reason is above."; }
+
 # Runs a push from the version `old` to `text` while 50 requests a second go to
 # `app_url`; goes on when both have given 200 answers, and none was lost.
 switch_under_load() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sends requests at a fixed rate, each on a connection of its own, while a release is replaced by the next.
 
-usage: load.py --url URL --old TEXT --new TEXT [--connect HOST:PORT] [--rate N] [--answers N] [--seconds N] --ready FILE
+usage: load.py --url URL --old TEXT --new TEXT [--rate N] [--answers N] [--seconds N] --ready FILE
 
 Ends by itself when it has seen N answers with each text, or after so many seconds. Once N answers had the old text it
 makes the file: the next release may come. Prints how many answers of each kind came. Exit status 0: all of them were one
@@ -21,6 +21,8 @@ import urllib.parse
 REQUEST_TIMEOUT = 10
 # Requests under way at a time; at 50 a second that is a standstill of more than five seconds.
 MOST_AT_A_TIME = 256
+# Nothing is learned from more failures than these.
+MOST_FAILURES = 500
 # Kinds of failure that are printed.
 FAILURES_SHOWN = 5
 
@@ -77,7 +79,7 @@ def request(url, connect, tally):
 def run(options, tally):
     """Starts a request at each tick, whether or not those before it have ended."""
     url = urllib.parse.urlsplit(options.url)
-    connect = options.connect or ("127.0.0.1", url.port or 80)
+    connect = (address_of(url.hostname), url.port or 80)
     places = threading.BoundedSemaphore(MOST_AT_A_TIME)
 
     def one():
@@ -93,6 +95,8 @@ def run(options, tally):
             options.ready.touch()
         if tally.seen(options.new) >= options.answers and tally.seen(options.old) >= options.answers:
             break
+        if tally.failed() >= MOST_FAILURES:
+            break
         time.sleep(max(0.0, began + tick / options.rate - time.monotonic()))
         if places.acquire(timeout=REQUEST_TIMEOUT):
             thread = threading.Thread(target=one, daemon=True)
@@ -104,9 +108,9 @@ def run(options, tally):
     return time.monotonic() - began
 
 
-def address(text):
-    host, _, port = text.rpartition(":")
-    return host, int(port)
+def address_of(host):
+    """Browsers and curl know that names below localhost are this machine; Python asks the name service."""
+    return "127.0.0.1" if host.split(".")[-1] == "localhost" else host
 
 
 def parse():
@@ -114,7 +118,6 @@ def parse():
     parser.add_argument("--url", required=True)
     parser.add_argument("--old", required=True)
     parser.add_argument("--new", required=True)
-    parser.add_argument("--connect", type=address)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--answers", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=600)
