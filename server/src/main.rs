@@ -27,8 +27,19 @@ use std::process::ExitCode;
 
 use commands::cli::{self, Command};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// A build goes through many layers of futures, which a debug build keeps on the stack.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => report(Err(error)),
+    }
+}
+
+async fn run() -> ExitCode {
     // Fails only if a provider is installed already, and this is the first thing that runs.
     drop(rustls::crypto::ring::default_provider().install_default());
     let cli = match cli::parse(std::env::args_os()).await {

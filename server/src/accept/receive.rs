@@ -13,9 +13,9 @@ use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
 use crate::db::builds;
 use crate::domain::access::Principal;
-use crate::doors::{Exchange, GitStreams, Output};
+use crate::doors::{Exchange, GitStreams, Input, Output};
 use crate::git::receive::{
-    self, Command, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
+    self, Command, Fault, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
     all_or_nothing,
 };
 use crate::git::snapshot::Snapshot;
@@ -49,11 +49,12 @@ pub(super) async fn serve(push: &Push, exchange: Exchange, streams: GitStreams) 
         return Ok(());
     }
     let limits = push.limits();
-    let request = match receive::read_request(&mut input, &limits).await {
+    let request = match receive::read_request(&push.repository, &mut input, &limits).await {
         Ok(None) => return Ok(output.shutdown().await?),
         Ok(Some(request)) => request,
         Err(RequestError::Refused { request, problem }) => {
             Reply::new(output, &request).refuse(&request, &problem.to_string()).await?;
+            receive::linger(&mut input).await;
             return Ok(());
         }
         Err(error) => return Err(error.into()),
@@ -61,35 +62,47 @@ pub(super) async fn serve(push: &Push, exchange: Exchange, streams: GitStreams) 
     let mut reply = Reply::new(output, &request);
     if let Err(full) = disk::check(push.platform.data_dir(), push.platform.settings.limits.watermark()) {
         reply.refuse(&request, &full.to_string()).await?;
+        receive::linger(&mut input).await;
         return Ok(());
     }
     // The pack is taken even if every ref is going to be refused: a client that is not listened to shows no reason.
     match receive::take_pack(&push.repository, &request, &mut input, &mut reply, &limits).await {
         Ok(quarantine) => quarantine.migrate().await.context("moving the pack into the repository")?,
-        Err(error) => return refuse_pack(reply, &request, error).await,
+        Err(error) => return refuse_pack(reply, &request, error, &mut input).await,
     }
     push.decide(&request, reply).await
 }
 
-async fn refuse_pack(reply: Reply<Output>, request: &Request, error: PackError) -> anyhow::Result<()> {
-    let sentence = match error {
-        PackError::Vanished => return Err(PackError::Vanished.into()),
-        PackError::Storage(_) | PackError::Command(_) => {
+async fn refuse_pack(
+    reply: Reply<Output>,
+    request: &Request,
+    error: PackError,
+    input: &mut Input,
+) -> anyhow::Result<()> {
+    let sentence = match error.fault() {
+        Fault::Connection => return Err(error.into()),
+        Fault::Pusher => error.to_string(),
+        Fault::Platform => {
             let said = format!("{error}: nothing was accepted; the platform's log has the cause");
             warn!("The pack was not taken: {:#}", anyhow::Error::new(error));
             said
         }
-        said => said.to_string(),
     };
-    let results =
-        request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
+    let results = request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
     reply.report(Err(sentence.clone()), results).await?;
+    receive::linger(input).await;
     Ok(())
 }
 
 impl Push {
     fn limits(&self) -> ReceiveLimits {
-        ReceiveLimits { max_pack_bytes: self.platform.settings.limits.pack_bytes, ..ReceiveLimits::default() }
+        let limits = &self.platform.settings.limits;
+        ReceiveLimits {
+            max_pack_bytes: limits.pack_bytes,
+            refs: limits.refs as usize,
+            options: limits.push_options as usize,
+            ..ReceiveLimits::default()
+        }
     }
 
     /// Rules on every ref, moves the tags, deploys the branch.

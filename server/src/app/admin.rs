@@ -29,21 +29,29 @@ pub(crate) struct AdminArgs {
 
 pub(crate) async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let options = match args.database.url()? {
-        Some(url) => PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?,
+        Some(url) => {
+            PgConnectOptions::from_str(url.expose_secret()).context("DATABASE_URL is no PostgreSQL URL")?
+        }
         None => postgres::connect_options(&Layout::new(args.data.dir()?)),
     };
     let pool = db::pool(options, 1);
-    db::migrate(&pool).await.context("the platform's database does not answer: start `slipway serve` first")?;
+    db::migrate(&pool)
+        .await
+        .context("the platform's database does not answer: start `slipway serve` first")?;
     let mut tx = pool.begin().await?;
     let user = match people::user_named(&mut tx, args.name.as_str()).await? {
         Some(user) => user.id,
-        None => people::create_user(&mut tx, &args.name).await?.context("somebody else has just taken this name")?,
+        None => people::create_user(&mut tx, &args.name)
+            .await?
+            .context("somebody else has just taken this name")?,
     };
     people::make_admin(&mut tx, user).await?;
     let name = TeamName::default_team();
     let team = match people::team_named(&mut tx, name.as_str()).await? {
         Some(team) => team,
-        None => people::create_team(&mut tx, &name).await?.context("somebody else is making the first team")?,
+        None => {
+            people::create_team(&mut tx, &name).await?.context("somebody else is making the first team")?
+        }
     };
     people::set_role(&mut tx, team, user, Role::Owner).await?;
     let fresh = token::generate();
@@ -52,6 +60,9 @@ pub(crate) async fn run(args: AdminArgs) -> anyhow::Result<()> {
     tx.commit().await?;
     // Alone on standard output, so that a script can keep it.
     println!("{}", fresh.expose_secret());
-    eprintln!("{} is an admin. The token above is shown this once: `slipway login <url>` asks for it.", args.name);
+    eprintln!(
+        "{} is an admin. The token above is shown this once: `slipway login <url>` asks for it.",
+        args.name
+    );
     Ok(())
 }

@@ -158,8 +158,7 @@ async fn target(
     match args.kubernetes.target() {
         config::Target::Docker => {
             let router = start_router(args, data).await?;
-            let settings =
-                docker::Settings::new(data.platform().as_str());
+            let settings = docker::Settings::new(data.platform().as_str());
             Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
         }
         config::Target::Kubernetes => {

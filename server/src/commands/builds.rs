@@ -1,6 +1,8 @@
 //! Builds and what they wrote.
 
+use axum::http::Method;
 use futures::TryStreamExt;
+use serde_json::json;
 
 use super::client::{ClientError, path};
 use super::failure::Failure;
@@ -138,6 +140,26 @@ impl Reader {
             }
         }
     }
+}
+
+pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, which).await?.number;
+    let one = of(&app, &[&number.to_string(), "cancel"]);
+    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
+    session.terminal.line(format!("Build #{} is being canceled", build.number)).await
+}
+
+pub(super) async fn retry(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, which).await?.number;
+    let one = of(&app, &[&number.to_string(), "retry"]);
+    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
+    session
+        .terminal
+        .line(format!("Building {} again as build #{}", short(&build.commit), build.number))
+        .await?;
+    output(session, BuildsOutput { build: Some(build.number.to_string()), offset: 0, no_follow: false }).await
 }
 
 /// The build named, or the newest.

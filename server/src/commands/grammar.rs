@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::access::Role;
-use crate::domain::names::{AppName, ConfigKey};
+use crate::domain::names::{AppName, ConfigKey, ProcessType};
 
 /// What `ssh platform …` takes.
 #[derive(Debug, Parser)]
@@ -73,6 +73,9 @@ pub(crate) enum Verb {
 
     /// List releases, newest first
     Releases(Newest),
+    /// Go back to an earlier release, code and config: the one before the current, or for example v12
+    #[command(name = "releases:rollback", visible_alias = "rollback")]
+    ReleasesRollback { release: Option<String> },
     /// Show a release: the current one, or for example v12
     #[command(name = "releases:info")]
     ReleasesInfo { release: Option<String> },
@@ -86,11 +89,36 @@ pub(crate) enum Verb {
     #[command(name = "builds:output")]
     BuildsOutput(BuildsOutput),
 
+    /// Stop a build: the newest, or one by its number
+    #[command(name = "builds:cancel")]
+    BuildsCancel { build: Option<String> },
+    /// Build a commit again that was built before: the newest build's, or another one's
+    #[command(name = "builds:retry")]
+    BuildsRetry { build: Option<String> },
+
+    /// List what runs
+    Ps,
+    /// Print what the processes write
+    Logs(Logs),
+
     /// List config vars with their values
     Config,
     /// Print the value of one config var
     #[command(name = "config:get")]
     ConfigGet { name: ConfigKey },
+
+    /// Set config vars, which makes a release
+    #[command(name = "config:set")]
+    ConfigSet {
+        #[arg(required = true, value_name = "NAME=value")]
+        pairs: Vec<String>,
+    },
+    /// Unset config vars, which makes a release
+    #[command(name = "config:unset")]
+    ConfigUnset {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<ConfigKey>,
+    },
 
     /// List who has access to the app, or to a team
     Access(TeamChoice),
@@ -202,6 +230,19 @@ pub(crate) struct BuildsOutput {
     /// Print what is there, and do not wait for more
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Logs {
+    /// How many lines from before now
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=1500))]
+    pub(crate) num: u16,
+    /// Only of this process type
+    #[arg(short, long)]
+    pub(crate) ps: Option<ProcessType>,
+    /// Stay and print what comes
+    #[arg(short, long)]
+    pub(crate) tail: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -15,6 +15,7 @@ mod here;
 mod keys;
 mod login;
 mod people;
+mod processes;
 mod releases;
 mod run;
 pub(crate) mod saved;

@@ -15,7 +15,7 @@ use super::grammar::Verb;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Remote {
     /// The server's address; else the one of `slipway login`
-    #[arg(long, global = true, env = "SLIPWAY_URL")]
+    #[arg(id = "server-url", long = "url", global = true, env = "SLIPWAY_URL", value_name = "URL")]
     url: Option<Url>,
     /// An API token; else the one of `slipway login`
     #[arg(long, global = true, env = "SLIPWAY_TOKEN", hide_env_values = true)]

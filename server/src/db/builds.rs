@@ -314,6 +314,21 @@ pub(crate) async fn stage_ended(conn: &mut PgConnection, id: BuildId, stage: &st
     Ok(())
 }
 
+/// The build's stages in order, with the seconds that each took; `None` while it runs.
+pub(crate) async fn stages_of(
+    conn: &mut PgConnection,
+    id: BuildId,
+) -> sqlx::Result<Vec<(String, Option<f64>)>> {
+    let rows = sqlx::query!(
+        "SELECT stage, extract(epoch FROM finished_at - started_at)::float8 AS seconds
+         FROM build_stages WHERE build_id = $1 ORDER BY started_at",
+        id.0,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.stage, row.seconds)).collect())
+}
+
 /// Builds that were accepted but that no job will ever take up: their log was never closed and their job is gone.
 pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<BuildId>> {
     sqlx::query_scalar!(

@@ -107,7 +107,7 @@ impl Child {
         // `id` is `None` once the child was waited for; then its number may already be another's.
         if let Some(id) = self.0.id().and_then(|id| i32::try_from(id).ok()) {
             // ESRCH: it has just ended by itself.
-            drop(killpg(Pid::from_raw(id), Signal::SIGKILL));
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
 }

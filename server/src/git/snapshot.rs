@@ -108,6 +108,10 @@ pub(crate) enum SnapshotError {
     EscapingSymlink { path: String, target: String },
     #[error("the symlink {0} has no usable target: remove it and push again")]
     BrokenSymlink(String),
+    #[error(
+        "the symlinks of the tree are too many or too long to be checked: leave generated files out of git"
+    )]
+    TooManySymlinks,
     #[error("{0} is not a folder of the tree: correct the app's source folder, or commit it")]
     NoFolder(String),
     #[error(

@@ -100,15 +100,14 @@ pub(super) async fn push(
     limits: &ReceiveLimits,
 ) -> anyhow::Result<()> {
     advertise(repository, &mut writer).await?;
-    let request = match read_request(&mut reader, limits).await {
+    let request = match read_request(repository, &mut reader, limits).await {
         Ok(Some(request)) => request,
         Ok(None) => return Ok(()),
         Err(RequestError::Refused { request, problem }) => {
             let mut reply = Reply::new(writer, &request);
             reply.log(format!(" !     {problem}\n").as_bytes()).await?;
             reply.refuse(&request, &problem.to_string()).await?;
-            // What the client still sends is read, or its own write would fail before it has read our answer.
-            tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
+            linger(&mut reader).await;
             return Ok(());
         }
         Err(error) => return Err(error.into()),
@@ -118,7 +117,7 @@ pub(super) async fn push(
         Ok(quarantine) => quarantine,
         Err(error) if error.fault() == Fault::Pusher => {
             reply.report(Err(error.to_string()), refuse_all(&request)).await?;
-            tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
+            linger(&mut reader).await;
             return Ok(());
         }
         Err(error) => return Err(error.into()),

@@ -141,8 +141,7 @@ async fn move_processes(
         None => None,
     };
     let interrupt = CancellationToken::new();
-    let rollout = platform.target.roll_out(&next, previous.as_ref(), transcript, &interrupt);
-    tokio::pin!(rollout);
+    let mut rollout = Box::pin(platform.target.roll_out(&next, previous.as_ref(), transcript, &interrupt));
     let overtaken = tokio::select! {
         outcome = &mut rollout => return Ok(outcome),
         version = turn.overtaken() => version,

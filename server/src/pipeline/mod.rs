@@ -71,6 +71,9 @@ pub(crate) enum Again {
 
 /// Takes a build from its commit to running processes.
 pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
+    if let Some(release) = release::recorded(line).await? {
+        return line.stage("deploy", deploy::of_build(line, release)).await;
+    }
     turn::still_wanted(line).await?;
     let source = line.stage("snapshot", source::take(line)).await?;
     let plan = line.stage("detect", detect::choose(line, &source.snapshot)).await?;
@@ -90,7 +93,8 @@ impl Line {
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_began(&mut conn, self.build.id, name).await?;
         drop(conn);
-        let outcome = stage.instrument(info_span!("stage", name)).await;
+        // On the heap: the stages' states together would be deeper than a thread's stack in a debug build.
+        let outcome = Box::pin(stage.instrument(info_span!("stage", name))).await;
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_ended(&mut conn, self.build.id, name).await?;
         outcome

@@ -7,13 +7,16 @@ use crate::db::{app_lock, builds, releases};
 use crate::domain::build::BuildStatus;
 use crate::domain::ids::ReleaseId;
 
-/// Records the release of a pushed image, or finds the one that an earlier attempt recorded.
+/// The release that an earlier attempt recorded: what is left is to roll it out.
+pub(crate) async fn recorded(line: &Line) -> Result<Option<ReleaseId>, Stop> {
+    let mut conn = line.platform.pool.acquire().await?;
+    Ok(releases::of_build(&mut conn, line.build.id).await?.map(|release| release.id))
+}
+
+/// Records the release of a pushed image.
 pub(crate) async fn record(line: &Line, pushed: Pushed) -> Result<ReleaseId, Stop> {
     let build = &line.build;
     let mut tx = line.platform.pool.begin().await?;
-    if let Some(release) = releases::of_build(&mut tx, build.id).await? {
-        return Ok(release.id);
-    }
     let Some(app) = app_lock::lock(&mut tx, build.app_id).await? else { return Err(Stop::Canceled) };
     if app.released_build >= build.number {
         return Err(Stop::Superseded(

@@ -14,10 +14,6 @@ pub(crate) async fn still_wanted(line: &Line) -> Result<(), Stop> {
     if builds::cancel_requested(&mut conn, build.id).await? {
         return Err(Stop::Canceled);
     }
-    // Released by an earlier attempt: the line only has to be finished.
-    if releases::of_build(&mut conn, build.id).await?.is_some() {
-        return Ok(());
-    }
     let Some(released) = line.app.branch_commit.as_deref() else { return Ok(()) };
     if build.forced || build.branch_was.as_deref() == Some(released) {
         return Ok(());

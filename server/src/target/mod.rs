@@ -13,7 +13,7 @@ use futures::StreamExt;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::kubernetes::{LogSource, Reconciled};
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
@@ -48,8 +48,13 @@ impl Target {
             Self::Docker(target) => Ok(target.reconcile(desired).await?),
             Self::Kubernetes(target) => {
                 for workload in desired {
-                    if let Reconciled::Applied(reasons) = target.reconcile(workload).await? {
-                        info!(app = %workload.app, "Applied v{} again: {}", workload.version, reasons.join("; "));
+                    let (app, version) = (&workload.app, workload.version);
+                    match target.reconcile(workload).await {
+                        Ok(Reconciled::Applied(why)) => info!(%app, "Applied v{version} again: {}", why.join("; ")),
+                        // A newer one is live already.
+                        Ok(Reconciled::Unchanged) | Err(RolloutError::Interrupted) => {}
+                        Err(error @ RolloutError::Unreachable(_)) => return Err(error.into()),
+                        Err(error) => warn!(%app, "v{version} could not be applied again: {error}"),
                     }
                 }
                 Ok(())
@@ -88,11 +93,12 @@ impl Target {
         }
     }
 
-    /// Ends everything of an app that is no more.
-    pub(crate) async fn remove(&self, app: &AppName) -> anyhow::Result<()> {
-        match self {
-            Self::Docker(target) => Ok(target.remove(app).await?),
-            Self::Kubernetes(target) => Ok(target.remove(app).await?),
+    /// Ends everything of an app that is no more; Deployments of others stay as they are, without our marks.
+    pub(crate) async fn remove(&self, of: Whose<'_>) -> anyhow::Result<()> {
+        match (self, of.adopted) {
+            (Self::Docker(target), _) => Ok(target.remove(of.app).await?),
+            (Self::Kubernetes(target), None) => Ok(target.remove(of.app).await?),
+            (Self::Kubernetes(target), Some(adoption)) => Ok(target.let_go(of.app, adoption).await?),
         }
     }
 

@@ -12,6 +12,10 @@ pub(crate) mod git;
 mod range;
 mod request;
 pub(crate) mod router;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod throttle;
 pub(crate) mod tls;
 

@@ -9,7 +9,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Web;
 use super::admission::{Access, admit};
-use super::api::{account, apps, authorizations, builds, config_vars, operations, releases, teams, users};
+use super::api::{
+    account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users,
+};
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
 use super::{etag, request};
@@ -54,13 +56,22 @@ fn routes() -> Vec<Route> {
         route(Method::DELETE, "/apps/{app}",                             App(Own),        delete(apps::destroy)),
 
         route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
+        route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
         route(Method::GET,    "/apps/{app}/releases/{release}",          App(Read),       get(releases::info)),
 
         route(Method::GET,    "/apps/{app}/builds",                      App(Read),       get(builds::list)),
         route(Method::GET,    "/apps/{app}/builds/{build}",              App(Read),       get(builds::info)),
         route(Method::GET,    "/apps/{app}/builds/{build}/output",       App(Read),       get(builds::output)),
 
+        route(Method::POST,   "/apps/{app}/builds/{build}/cancel",       App(Deploy),     post(builds::cancel)),
+        route(Method::POST,   "/apps/{app}/builds/{build}/retry",        App(Deploy),     post(builds::retry)),
+
         route(Method::GET,    "/apps/{app}/config-vars",                 App(ReadConfig), get(config_vars::list)),
+        route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
+
+        route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
+        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
     ]
 }
 
@@ -94,4 +105,62 @@ pub(crate) fn api(web: Web) -> Router {
 fn panicked() -> axum::response::Response {
     use axum::response::IntoResponse;
     ApiError::Internal(anyhow::anyhow!("a handler panicked")).into_response()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::access::{Action, Role};
+
+    /// A route as the walk through all of them sees it.
+    pub(in crate::web) struct Walked {
+        pub(in crate::web) method: Method,
+        pub(in crate::web) path: &'static str,
+        pub(in crate::web) needs_somebody: bool,
+        /// An app or a team, whose existence strangers do not learn.
+        pub(in crate::web) about_a_thing: bool,
+        access: Access,
+    }
+
+    impl Walked {
+        pub(in crate::web) fn allows(&self, role: Option<Role>) -> bool {
+            match self.access {
+                Access::Public | Access::SignedIn => true,
+                Access::Platform => false,
+                Access::App(action) | Access::Team(action) => match action {
+                    Action::Read => role.is_some(),
+                    Action::ReadConfig | Action::Deploy => role >= Some(Role::Deployer),
+                    Action::Own => role == Some(Role::Owner),
+                    Action::Administer => false,
+                },
+            }
+        }
+    }
+
+    pub(in crate::web) fn every_route() -> Vec<Walked> {
+        let walked = |Route { method, path, access, .. }| Walked {
+            method,
+            path,
+            needs_somebody: access != Access::Public,
+            about_a_thing: matches!(access, Access::App(_) | Access::Team(_)),
+            access,
+        };
+        routes().into_iter().map(walked).collect()
+    }
+
+    #[test]
+    fn a_path_with_an_app_or_a_team_is_authorised_for_it() {
+        for Route { path, access, .. } in routes() {
+            assert_eq!(path.contains("{app}"), matches!(access, Access::App(_)), "{path}");
+            assert_eq!(path.contains("{team}"), matches!(access, Access::Team(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_methods_of_the_table_are_those_of_its_handlers() {
+        let mut seen = std::collections::HashSet::new();
+        for Route { method, path, .. } in routes() {
+            assert!(seen.insert((method, path)), "{path} stands there twice");
+        }
+    }
 }

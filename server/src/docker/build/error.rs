@@ -13,7 +13,7 @@ pub(crate) enum BuildError {
     Step {
         /// `RUN make`.
         step: String,
-        exit_code: i32,
+        exit_code: u32,
         place: Place,
     },
     /// The user's, most often: a step was killed, which is what happens when memory runs out.
@@ -25,6 +25,12 @@ pub(crate) enum BuildError {
     /// The user's: the Dockerfile does not parse, a file to copy or a base image is missing. The engine's own words.
     #[error("{message}{place}")]
     Dockerfile { message: String, place: Place },
+    /// The user's, unless the network is at fault: `FROM` or `# syntax=` names what cannot be had.
+    #[error(
+        "the image {image} cannot be had: {message}; check its name, and that the engine's machine reaches its \
+         registry (a private one needs a login in the settings)"
+    )]
+    BaseImage { image: String, message: String },
     /// The user's: there is no such file.
     #[error("there is no {0} in this commit; commit one, or name another path in the app's settings")]
     NoDockerfile(String),
@@ -71,6 +77,20 @@ const ENGINE_FAULTS: [&str; 6] = [
     "input/output error",
 ];
 
+/// What the engine puts before the words that matter.
+const CHAINS: [&str; 7] = [
+    "failed to solve with frontend dockerfile.v0: ",
+    "failed to solve with frontend gateway.v0: ",
+    "failed to solve: ",
+    "failed to create LLB definition: ",
+    "failed to compute cache key: ",
+    "failed to load cache key: ",
+    "rpc error: code = Unknown desc = ",
+];
+
+/// 128 and SIGKILL: the kernel's answer to too much memory.
+const KILLED: u32 = 137;
+
 impl From<WireError> for BuildError {
     fn from(error: WireError) -> Self {
         match error {
@@ -85,32 +105,53 @@ impl From<WireError> for BuildError {
 
 /// Sorts the engine's last words by fault.
 pub(super) fn classify(message: &str, failed: Option<&FailedStep>, place: Place) -> BuildError {
+    let step = failed.map(|failed| failed.name.split_once("] ").map_or(&*failed.name, |(_, name)| name));
+    if let (Some(step), Some(ending)) = (step, ending(message)) {
+        let step = step.to_owned();
+        return match ending {
+            Ending::Killed => BuildError::Killed { step, place },
+            Ending::ExitCode(exit_code) => BuildError::Step { step, exit_code, place },
+        };
+    }
     if ENGINE_FAULTS.iter().any(|fault| message.contains(fault)) {
         return BuildError::Engine(message.to_owned());
     }
-    let step = failed.map(|failed| failed.name.split_once("] ").map_or(&*failed.name, |(_, name)| name));
-    match (step, exit_code(message)) {
-        (Some(step), Some(137)) => BuildError::Killed { step: step.to_owned(), place },
-        (Some(step), Some(exit_code)) => BuildError::Step { step: step.to_owned(), exit_code, place },
-        _ => BuildError::Dockerfile { message: plain(message).to_owned(), place },
+    let message = plain(message).to_owned();
+    match failed.and_then(|failed| base_image(&failed.name)) {
+        Some(image) => BuildError::BaseImage { image: image.to_owned(), message },
+        None => BuildError::Dockerfile { message, place },
     }
 }
 
-fn exit_code(message: &str) -> Option<i32> {
-    let (_, rest) = message.rsplit_once("exit code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// The image that a step fetches.
+fn base_image(step: &str) -> Option<&str> {
+    let named = step.strip_prefix("[internal] load metadata for ");
+    let named = named.or_else(|| step.strip_prefix("resolve image config for "));
+    named.or_else(|| step.rsplit_once("FROM ").map(|(_, image)| image))
+}
+
+/// How a step's process ended.
+enum Ending {
+    ExitCode(u32),
+    Killed,
+}
+
+/// Only the very end of the message counts: the rest quotes the user's command.
+fn ending(message: &str) -> Option<Ending> {
+    if message.ends_with(": cannot allocate memory") {
+        return Some(Ending::Killed);
+    }
+    match message.rsplit_once("exit code: ")?.1.parse().ok()? {
+        KILLED => Some(Ending::Killed),
+        exit_code => Some(Ending::ExitCode(exit_code)),
+    }
 }
 
 /// The message without the engine's own call chain.
 fn plain(message: &str) -> &str {
     let mut message = message;
-    for chain in [
-        "failed to solve with frontend dockerfile.v0: ",
-        "failed to solve: ",
-        "failed to create LLB definition: ",
-        "rpc error: code = Unknown desc = ",
-    ] {
-        message = message.strip_prefix(chain).unwrap_or(message);
+    while let Some(rest) = CHAINS.iter().find_map(|chain| message.strip_prefix(chain)) {
+        message = rest;
     }
     message
 }
@@ -133,6 +174,13 @@ mod tests {
             "RUN make ended with exit code 2 (Dockerfile:2)"
         );
         assert!(say("executor failed running [x]: exit code: 137").contains("ran out of memory"));
+        assert!(
+            say("process x did not complete successfully: cannot allocate memory").contains("out of memory")
+        );
+        assert!(
+            say("executor failed running [echo no space left on device]: exit code: 1")
+                .contains("exit code 1")
+        );
         assert!(say("write /x: no space left on device").starts_with("the Docker engine cannot build"));
         let message = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: \
                        dockerfile parse error line 2: unknown instruction: FOO";
@@ -140,5 +188,12 @@ mod tests {
             classify(message, None, place.clone()).to_string(),
             "dockerfile parse error line 2: unknown instruction: FOO (Dockerfile:2)"
         );
+        for step in
+            ["[internal] load metadata for x/y:1", "resolve image config for x/y:1", "[a 1/2] FROM x/y:1"]
+        {
+            let failed = FailedStep { name: step.into(), message: String::new() };
+            let error = classify("failed to load cache key: not found", Some(&failed), place.clone());
+            assert!(error.to_string().starts_with("the image x/y:1 cannot be had: not found; "), "{error}");
+        }
     }
 }

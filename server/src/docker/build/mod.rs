@@ -291,6 +291,10 @@ impl Watched<'_> {
             self.say(format!("{}:{}\n{excerpt}", self.recipe.shown, lines.first)).await;
         }
         let place = Place(lines.map(|lines| (self.recipe.shown.clone(), lines.first)));
+        let heredoc = words.contains("unknown instruction") && self.recipe.text.contains("<<");
+        if heredoc {
+            self.transcript.warn("Heredocs (<<EOF) need Docker Engine 23 or later.").await;
+        }
         classify(words, progress.failed(), place)
     }
 }

@@ -123,9 +123,8 @@ impl Secrets for SecretMounts {
         request: Request<GetSecretRequest>,
     ) -> Result<Response<GetSecretResponse>, Status> {
         let id = request.into_inner().id;
-        let secret = self.0.get(&id).ok_or_else(|| {
-            Status::not_found(format!("there is no build secret called {id:?}; `config:set` makes one"))
-        })?;
+        let missing = || Status::not_found(format!("this build has no secret called {id:?}"));
+        let secret = self.0.get(&id).ok_or_else(missing)?;
         Ok(Response::new(GetSecretResponse { data: secret.expose_secret().as_bytes().to_vec() }))
     }
 }

@@ -314,3 +314,39 @@ async fn a_build_that_says_nothing_or_takes_too_long_is_ended() {
     assert!(error.to_string().starts_with("the build took longer than 2s"), "{error}");
     wait_until("the step's end", || !is_running(&argument)).await;
 }
+
+/// A TCP address that leads to the engine until the token is cancelled.
+async fn way_to_the_engine(engine: &Engine, cut: CancellationToken) -> Option<String> {
+    let socket = engine.host().strip_prefix("unix://")?.to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(Ok((mut near, _))) = cut.run_until_cancelled(listener.accept()).await {
+            let (cut, socket) = (cut.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut far = tokio::net::UnixStream::connect(socket).await.unwrap();
+                cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await
+            });
+        }
+    });
+    Some(format!("tcp://{address}"))
+}
+
+#[tokio::test]
+async fn an_engine_that_is_lost_half_way_is_not_the_users_fault() {
+    let Some(mut bench) = Bench::new().await else { return };
+    let cut = CancellationToken::new();
+    let Some(host) = way_to_the_engine(&bench.engine, cut.clone()).await else { return };
+    bench.engine = Engine::connect(&host).await.unwrap();
+    let (dockerfile, argument) = sleeper();
+    let request = bench.request(&[("Dockerfile", File(&dockerfile))]);
+    let (built, _) = tokio::join!(bench.build(request), async {
+        wait_until("the step", || is_running(&argument)).await;
+        cut.cancel();
+    });
+    assert!(matches!(built.0, Err(BuildError::EngineLost(_))), "{:?}", built.0);
+    wait_until("the step's end", || !is_running(&argument)).await;
+
+    let (built, _) = bench.build(bench.request(&[("Dockerfile", File(BASE))])).await;
+    assert!(matches!(built, Err(BuildError::EngineLost(_))), "{built:?}");
+}

@@ -38,8 +38,11 @@ pub(crate) async fn advertise(
     repository: &Repository,
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), AdvertiseError> {
-    let refs = repository.visible_refs().await?;
-    let pins = repository.pins().await?;
+    let (refs, pins) = if shallow::asks_for_whole_history(repository.path()).await {
+        Default::default()
+    } else {
+        (repository.visible_refs().await?, repository.pins().await?)
+    };
     let boundary = shallow::read(repository.path()).await.map_err(AdvertiseError::Shallow)?;
     let message = render(&refs, &pins, &boundary);
     let send = async {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::pack::Source;
-use super::quarantine::Quarantine;
 use super::reply::ClientGone;
-use super::request::Request;
 use super::{MAX_PACK, ReceiveLimits};
 use crate::git::command::CommandError;
 
@@ -38,8 +36,8 @@ pub(crate) enum PackError {
          `git log --all --find-object={object}` and rewrite it"
     )]
     Unsafe { object: String, rule: String, detail: String },
-    #[error("{0}")]
-    Missing(Missing),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("{0} does not point at a commit: a branch must; tags may point at anything")]
     NotACommit(String),
     #[error("no data came for {} s: the push was given up", .0.as_secs())]
@@ -63,8 +61,8 @@ pub(crate) enum Missing {
     /// The client holds back what a commit that we have implies; but ours came from a shallow clone.
     #[error(
         "objects are missing from the push ({0}): the history here begins at a commit that a shallow clone pushed, \
-         and git held back what it took for known. Push a new commit instead, or push once by force from a branch \
-         that does not contain that commit"
+         and git held back what it took for known. Push again now, \
+         naming the branch or tag in full (refs/heads/…, refs/tags/…): the whole history will be taken"
     )]
     Shallow(String),
 }
@@ -115,16 +113,14 @@ pub(super) fn of_index_pack(errors: &str, source: Source, limits: &ReceiveLimits
         return refusal;
     }
     if has("unresolved delta") || has("did not receive expected object") || has("missing ") {
-        return PackError::Missing(Missing::Sender(quoted(errors)));
+        return Missing::Sender(quoted(errors)).into();
     }
     PackError::Invalid(quoted(errors))
 }
 
 /// `rev-list` failed: its walk met something that is nowhere.
-pub(super) fn of_rev_list(errors: &str, quarantine: &Quarantine, request: &Request) -> PackError {
-    let ours_is_shallow = quarantine.is_shallow() && request.shallow.is_empty();
-    let kind = if ours_is_shallow { Missing::Shallow } else { Missing::Sender };
-    PackError::Missing(kind(quoted(errors)))
+pub(super) fn of_rev_list(errors: &str) -> PackError {
+    Missing::Sender(quoted(errors)).into()
 }
 
 /// `error: object <id>: <rule>: <detail>`

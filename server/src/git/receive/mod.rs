@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! advertise(repository, writer)                  refs and capabilities
-//! read_request(reader)                           commands, options, shallow lines; the probe is `None`
+//! read_request(repository, reader)                   commands, options, shallow lines; the probe is `None`
 //! Reply::new(writer, &request)                   from here on all output goes through the reply
 //! take_pack(repository, &request, reader, …)     quarantine, index-pack, completeness
 //! Quarantine::migrate                            objects are in; the caller pins them with a ref, then decides
@@ -24,6 +24,9 @@ mod request;
 mod shallow;
 
 use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::time::timeout;
 
 pub(crate) use advertise::{AdvertiseError, advertise};
 pub(crate) use fault::{Fault, Missing, PackError};
@@ -64,6 +67,17 @@ impl Default for ReceiveLimits {
 const MAX_PACK: &str = "SLIPWAY_MAX_PACK";
 const MAX_REFS: &str = "SLIPWAY_MAX_REFS";
 const MAX_OPTIONS: &str = "SLIPWAY_MAX_PUSH_OPTIONS";
+
+/// How long a refused client may go on sending.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Reads and drops what a client still sends after its push was refused, until it leaves or `LINGER` is over. Without it
+/// the closing of a TCP connection may destroy the refusal before the client has read it.
+pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
+    let mut nowhere = tokio::io::sink();
+    // Left, broken or out of patience: in each case the connection is over.
+    drop(timeout(LINGER, tokio::io::copy(reader, &mut nowhere)).await);
+}
 
 /// What precedes the refs in an answer to `GET …/info/refs?service=<service>`.
 pub(crate) fn service_header(service: &str) -> Vec<u8> {

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ReceiveLimits;
-use super::fault::{self, PackError};
+use super::fault::{self, Missing, PackError};
 use super::quarantine::Quarantine;
 use super::reply::Reply;
 use super::request::Request;
@@ -49,10 +49,28 @@ where
         return Ok(Quarantine::empty(repository));
     }
     let mut quarantine = Quarantine::new(repository, request).await.map_err(PackError::Storage)?;
-    index_pack(&quarantine, reader, reply, limits).await?;
-    quarantine.settle_boundary().await.map_err(PackError::Storage)?;
-    reply.keep_alive_while(check_connectivity(&quarantine, request)).await??;
-    check_kinds(quarantine, request).await
+    let complete = async {
+        index_pack(&quarantine, reader, reply, limits).await?;
+        quarantine.settle_boundary().await.map_err(PackError::Storage)?;
+        reply.keep_alive_while(check_connectivity(&quarantine, request)).await?
+    };
+    match complete.await {
+        Err(PackError::Missing(missing)) => Err(blame(missing, &quarantine, request).await),
+        Err(error) => Err(error),
+        Ok(()) => check_kinds(quarantine, request).await,
+    }
+}
+
+/// Objects are missing because the client lost them, or because our own history is shallow and it could not know.
+async fn blame(missing: Missing, quarantine: &Quarantine, request: &Request) -> PackError {
+    let Missing::Sender(detail) = missing else { return missing.into() };
+    if !quarantine.is_shallow() || !request.shallow.is_empty() {
+        return Missing::Sender(detail).into();
+    }
+    match quarantine.ask_for_whole_history().await {
+        Ok(()) => Missing::Shallow(detail).into(),
+        Err(error) => PackError::Storage(error),
+    }
 }
 
 async fn index_pack<R, W>(
@@ -141,7 +159,11 @@ fn watch(mut stderr: ChildStderr) -> (oneshot::Receiver<()>, JoinHandle<String>)
         let mut text = Vec::new();
         loop {
             match stderr.read_u8().await {
-                Ok(0) => break drop(told.send(())),
+                Ok(0) => {
+                    // Nobody listens any more when the pumping was given up.
+                    let _ = told.send(());
+                    break;
+                }
                 Ok(byte) if text.len() < 16 * 1024 => text.push(byte),
                 Ok(_) => {}
                 Err(_) => return String::from_utf8_lossy(&text).into_owned(),
@@ -160,7 +182,7 @@ async fn check_connectivity(quarantine: &Quarantine, request: &Request) -> Resul
     let input: String = tips.map(|command| format!("{}\n", command.new)).collect();
     match command::run(&mut walk, input.as_bytes(), CONNECTIVITY_DEADLINE).await {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(fault::of_rev_list(&output.stderr, quarantine, request)),
+        Ok(output) => Err(fault::of_rev_list(&output.stderr)),
         Err(CommandError::Deadline { deadline, .. }) => Err(PackError::Deadline(deadline)),
         Err(error) => Err(error.into()),
     }

@@ -109,6 +109,10 @@ impl Quarantine {
         !self.boundary.is_empty()
     }
 
+    pub(super) async fn ask_for_whole_history(&self) -> io::Result<()> {
+        shallow::ask_for_whole_history(self.repository.path()).await
+    }
+
     fn objects(&self) -> PathBuf {
         self.repository.path().join("objects")
     }

@@ -11,8 +11,11 @@ use tokio::time::timeout;
 
 use super::pktline::{Packet, PacketError, read_packet};
 use super::refname::{self, RefNameError};
+use super::shallow;
 use super::{MAX_OPTIONS, MAX_REFS, ReceiveLimits};
+use crate::git::command::CommandError;
 use crate::git::oid::Oid;
+use crate::git::repository::Repository;
 
 /// Bytes of one push option.
 pub(crate) const LONGEST_OPTION: usize = 1024;
@@ -81,6 +84,9 @@ pub(crate) enum RequestError {
     Silent(Duration),
     #[error("this is not git's push protocol")]
     Malformed,
+    /// Ours.
+    #[error(transparent)]
+    Command(#[from] CommandError),
 }
 
 /// What is wrong with a request, in words for the person who pushed.
@@ -134,6 +140,28 @@ impl Command {
 /// `None`: the client asks for nothing. That is the probe (`0000`) of git over HTTP before a large push, and the
 /// good-bye of a client that found nothing to push; it gets an empty answer and starts nothing.
 pub(crate) async fn read_request(
+    repository: &Repository,
+    reader: &mut (impl AsyncRead + Unpin),
+    limits: &ReceiveLimits,
+) -> Result<Option<Request>, RequestError> {
+    let mut request = read_wire(reader, limits).await?;
+    if let Some(request) = request.as_mut().filter(|request| request.sends_pack())
+        && shallow::asks_for_whole_history(repository.path()).await
+    {
+        recall_old_ids(repository, request).await?;
+    }
+    Ok(request)
+}
+
+/// The client was shown no refs and so takes all for new: they are where they are.
+async fn recall_old_ids(repository: &Repository, request: &mut Request) -> Result<(), RequestError> {
+    for command in request.commands.iter_mut().filter(|command| command.creates()) {
+        command.old = repository.resolve(&command.name).await?.unwrap_or(Oid::ZERO);
+    }
+    Ok(())
+}
+
+async fn read_wire(
     reader: &mut (impl AsyncRead + Unpin),
     limits: &ReceiveLimits,
 ) -> Result<Option<Request>, RequestError> {

@@ -28,7 +28,7 @@ fn commands(count: usize) -> Vec<String> {
 
 fn read(wire: &[u8]) -> (Result<Option<Request>, RequestError>, usize) {
     let mut rest = wire;
-    let outcome = block_on(read_request(&mut rest, &ReceiveLimits::default()));
+    let outcome = block_on(read_wire(&mut rest, &ReceiveLimits::default()));
     (outcome, rest.len())
 }
 

@@ -23,6 +23,11 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// A lock of this age was left by a process that is dead.
 const LOCK_STALE: Duration = Duration::from_secs(60);
 
+/// Its presence asks the next client for its whole history.
+const ASKED_WHOLE: &str = "slipway-ask-whole";
+/// For how long it does; a push that is repeated at once is what it is for.
+const ASK_WHOLE_FOR: Duration = Duration::from_secs(15 * 60);
+
 /// The recorded boundary; empty for a repository with its whole history.
 pub(super) async fn read(repository: &Path) -> io::Result<Vec<Oid>> {
     match tokio::fs::read_to_string(repository.join("shallow")).await {
@@ -30,6 +35,19 @@ pub(super) async fn read(repository: &Path) -> io::Result<Vec<Oid>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// A push failed for want of objects that its client took for known: it saw a ref of ours and could not know that the
+/// history behind it was never sent. The next one is shown no refs, and so sends everything.
+pub(super) async fn ask_for_whole_history(repository: &Path) -> io::Result<()> {
+    tokio::fs::write(repository.join(ASKED_WHOLE), b"").await
+}
+
+/// Whether refs are held back just now.
+pub(super) async fn asks_for_whole_history(repository: &Path) -> bool {
+    let asked = tokio::fs::metadata(repository.join(ASKED_WHOLE)).await;
+    let fresh = asked.and_then(|file| file.modified()).is_ok_and(|at| age(at) <= ASK_WHOLE_FOR);
+    fresh && read(repository).await.is_ok_and(|boundary| !boundary.is_empty())
 }
 
 /// Those of `candidates` that are commits here and lack a parent. Blocking.
@@ -127,5 +145,10 @@ impl Drop for Lock {
 
 async fn is_stale(lock: &Path) -> bool {
     let modified = tokio::fs::metadata(lock).await.and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > LOCK_STALE))
+    modified.is_ok_and(|at| age(at) > LOCK_STALE)
+}
+
+/// Zero for a time in the future: the clock was set back.
+fn age(at: SystemTime) -> Duration {
+    SystemTime::now().duration_since(at).unwrap_or_default()
 }

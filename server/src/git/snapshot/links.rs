@@ -8,11 +8,19 @@ use super::{Entry, EntryKind, SnapshotError};
 /// As many as Linux follows for one path.
 const MOST_HOPS: usize = 40;
 
+/// Path components that are walked for all links of a tree together. A tree of honest links needs a few each; one made
+/// to keep us busy would need billions.
+const MOST_STEPS: usize = 2_000_000;
+
 pub(super) fn check(entries: &[Entry]) -> Result<(), SnapshotError> {
     let links: HashMap<&str, &str> = entries.iter().filter_map(link).collect();
+    let mut steps = MOST_STEPS;
     for (path, target) in entries.iter().filter_map(link) {
-        if leaves_the_tree(path, target, &links) {
+        if leaves_the_tree(path, target, &links, &mut steps) {
             return Err(SnapshotError::EscapingSymlink { path: path.to_owned(), target: target.to_owned() });
+        }
+        if steps == 0 {
+            return Err(SnapshotError::TooManySymlinks);
         }
     }
     Ok(())
@@ -25,7 +33,7 @@ fn link(entry: &Entry) -> Option<(&str, &str)> {
     }
 }
 
-fn leaves_the_tree(path: &str, target: &str, links: &HashMap<&str, &str>) -> bool {
+fn leaves_the_tree(path: &str, target: &str, links: &HashMap<&str, &str>, steps: &mut usize) -> bool {
     let mut here: Vec<&str> = path.split('/').collect();
     here.pop();
     // What is still to be walked, the next component last.
@@ -38,6 +46,10 @@ fn leaves_the_tree(path: &str, target: &str, links: &HashMap<&str, &str>) -> boo
         }
         ahead.extend(target.rsplit('/'));
         while let Some(component) = ahead.pop() {
+            *steps = steps.saturating_sub(1);
+            if *steps == 0 {
+                return false;
+            }
             match component {
                 "" | "." => {}
                 ".." => {

@@ -78,20 +78,22 @@ struct Shared {
 pub(crate) async fn run(settings: Settings) -> Result<(), RouterError> {
     handover::detach();
     raise_file_limit();
-    serve(settings).await
+    let leaving = CancellationToken::new();
+    let sigterm = tokio::spawn(leave_on_sigterm(leaving.clone()));
+    let served = serve(settings, leaving).await;
+    sigterm.abort();
+    served
 }
 
-async fn serve(settings: Settings) -> Result<(), RouterError> {
+async fn serve(settings: Settings, leaving: CancellationToken) -> Result<(), RouterError> {
     let listener = handover::listener(&settings).await?;
     let table = Table::load(settings.table.clone());
-    let shared =
-        Arc::new(Shared { table, tasks: TaskTracker::new(), leaving: CancellationToken::new(), settings });
+    let shared = Arc::new(Shared { table, tasks: TaskTracker::new(), leaving, settings });
     let control = control::Control::bind(Arc::clone(&shared), &listener).map_err(|source| {
         RouterError::Socket { socket: shared.settings.socket.display().to_string(), source }
     })?;
     tracing::info!(listen = %shared.settings.listen, "The apps' router is up");
     let served = tokio::spawn(control.serve());
-    shared.tasks.spawn(leave_on_sigterm(shared.leaving.clone()));
     accept(&shared, listener).await;
     drain(&shared).await;
     served.abort();
@@ -109,10 +111,12 @@ fn raise_file_limit() {
 }
 
 async fn leave_on_sigterm(leaving: CancellationToken) {
-    let Ok(mut sigterm) = signal(SignalKind::terminate()) else { return };
-    tokio::select! {
-        _ = sigterm.recv() => leaving.cancel(),
-        () = leaving.cancelled() => {}
+    match signal(SignalKind::terminate()) {
+        Ok(mut sigterm) => {
+            sigterm.recv().await;
+            leaving.cancel();
+        }
+        Err(error) => tracing::warn!(error = %error, "The router does not hear SIGTERM"),
     }
 }
 

@@ -11,12 +11,15 @@ use kube::ResourceExt;
 
 use super::KubernetesTarget;
 use super::adopted_patch::{self, Images};
+use super::adopted_set;
 use super::cluster::{Cluster, Fault};
 use super::fields;
+use super::halt::{self, Halt};
 use super::objects::{self, ADOPTED_BY, PREVIOUS_IMAGES, VERSION};
 use super::rule::Pin;
-use super::watch::{self, Halt, Patience, Watched};
-use crate::target::{AdoptedSet, Adoption, RolloutError, Workload};
+use super::watch::{self, Patience, Watched};
+use crate::domain::names::AppName;
+use crate::target::{Adoption, RolloutError, Workload};
 use crate::transcript::Transcript;
 
 /// How long new pods have to stay up where the Deployment itself asks for less: without it an instant crash was a
@@ -55,8 +58,8 @@ impl KubernetesTarget {
         transcript: &Transcript,
     ) -> Result<(), RolloutError> {
         let cluster = self.cluster.in_namespace(&adoption.namespace);
-        let found = find(&cluster, &adoption.deployments).await?;
-        check(&cluster, &found, next, adoption)?;
+        let found = adopted_set::find(&cluster, &adoption.deployments).await?;
+        adopted_set::check(&cluster, &found, next, adoption)?;
         for deployment in &found {
             for owner in fields::image_owners(deployment, &adoption.containers) {
                 transcript.warn(owner.warning(&deployment.name_any())).await;
@@ -78,12 +81,30 @@ impl KubernetesTarget {
             Ok(()) => Ok(forth.forget_found(&found).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
-                watch::tell_failure(transcript, &failure).await;
+                halt::tell_failure(transcript, &failure).await;
                 let back = Move { source: previous.map_or(Source::Found, Source::Release), ..forth };
-                let now = self.move_back(&back, &found, transcript).await?;
-                Err(RolloutError::Failed(format!("{failure}\n{now}")))
+                Err(halt::after_going_back(&failure, self.move_back(&back, &found, transcript).await))
             }
         }
+    }
+
+    /// Takes our marks off the adopted Deployments of an app that is no more (or no longer has them), so that another app
+    /// can adopt them. Their images stay.
+    pub(crate) async fn let_go(&self, app: &AppName, adoption: &Adoption) -> Result<(), RolloutError> {
+        let cluster = self.cluster.in_namespace(&adoption.namespace);
+        let found = match adopted_set::find(&cluster, &adoption.deployments).await {
+            Ok(found) => found,
+            // Gone with their marks.
+            Err(Halt::Failed(_)) => return Ok(()),
+            Err(Halt::Fault(fault)) => return Err(fault.into()),
+        };
+        let ours = found
+            .iter()
+            .filter(|found| objects::annotation(&found.metadata, ADOPTED_BY) == Some(app.as_str()));
+        for deployment in ours {
+            unmark(&cluster, &deployment.name_any(), &[VERSION, ADOPTED_BY, PREVIOUS_IMAGES]).await?;
+        }
+        Ok(())
     }
 
     async fn move_back(
@@ -91,7 +112,7 @@ impl KubernetesTarget {
         back: &Move<'_>,
         found: &[Deployment],
         transcript: &Transcript,
-    ) -> Result<String, RolloutError> {
+    ) -> Result<String, Halt> {
         let was = match back.source {
             Source::Release(previous) => format!("v{}", previous.version),
             Source::Found => "What was there before the first push".to_owned(),
@@ -178,19 +199,7 @@ impl Move<'_> {
     /// The first release has succeeded: from now on there is a release to go back to.
     async fn forget_found(&self, found: &[Deployment]) -> Result<(), Fault> {
         for deployment in found {
-            let name = deployment.name_any();
-            let mut attempt = 1;
-            while let Some(live) = self.cluster.get::<Deployment>(&name).await? {
-                let Some(patch) = adopted_patch::build(&live, &Images::new(), &[(PREVIOUS_IMAGES, None)])
-                else {
-                    break;
-                };
-                match self.cluster.patch_json::<Deployment>(&name, &patch).await {
-                    Err(fault) if fault.is_conflict() && attempt < ATTEMPTS => attempt += 1,
-                    Err(fault) => return Err(fault),
-                    Ok(_) => break,
-                }
-            }
+            unmark(&self.cluster, &deployment.name_any(), &[PREVIOUS_IMAGES]).await?;
         }
         Ok(())
     }
@@ -213,78 +222,20 @@ impl Move<'_> {
     }
 }
 
-fn found_images(live: &Deployment) -> Option<Images> {
-    serde_json::from_str(objects::annotation(&live.metadata, PREVIOUS_IMAGES)?).ok()
-}
-
-/// The adopted Deployments, all of them or a refusal.
-pub(super) async fn find(cluster: &Cluster, set: &AdoptedSet) -> Result<Vec<Deployment>, Halt> {
-    let namespace = cluster.namespace();
-    match set {
-        AdoptedSet::Selector(selector) => {
-            let found = cluster.list::<Deployment>(selector).await?;
-            if found.is_empty() {
-                return Err(Halt::Failed(format!(
-                    "No Deployment in namespace {namespace} matches {selector}. {}",
-                    existing(cluster).await?
-                )));
-            }
-            Ok(found)
-        }
-        AdoptedSet::Names(names) => {
-            let mut found = Vec::new();
-            for name in names {
-                match cluster.get::<Deployment>(name).await? {
-                    Some(deployment) => found.push(deployment),
-                    None => {
-                        return Err(Halt::Failed(format!(
-                            "There is no Deployment {name} in namespace {namespace}. {}",
-                            existing(cluster).await?
-                        )));
-                    }
-                }
-            }
-            Ok(found)
-        }
-    }
-}
-
-async fn existing(cluster: &Cluster) -> Result<String, Fault> {
-    let names: Vec<_> = cluster.list::<Deployment>("").await?.iter().map(ResourceExt::name_any).collect();
-    Ok(if names.is_empty() {
-        "There are none at all there; check the namespace.".to_owned()
-    } else {
-        format!("There are: {}.", names.join(", "))
-    })
-}
-
-/// All that can be refused before the first patch.
-fn check(cluster: &Cluster, found: &[Deployment], next: &Workload, adoption: &Adoption) -> Result<(), Halt> {
-    for deployment in found {
-        let name = deployment.name_any();
-        if adopted_patch::images(deployment, &adoption.containers).is_empty() {
-            let has: Vec<_> =
-                super::rule::containers(deployment).map(|container| container.name.as_str()).collect();
-            return Err(Halt::Failed(format!(
-                "Deployment {name} has no container named {}; it has {}. Nothing was changed. Name one of these and push \
-                 again.",
-                adoption.containers.join(" or "),
-                has.join(", ")
-            )));
-        }
-        let app = objects::annotation(&deployment.metadata, ADOPTED_BY);
-        if app.is_some_and(|app| app != next.app.as_str()) {
-            return Err(Halt::Failed(format!(
-                "Deployment {name} is moved by the app {} already. Nothing was changed. Take it out of one of the two.",
-                app.unwrap_or_default()
-            )));
-        }
-        if deployment.spec.as_ref().is_some_and(|spec| spec.paused == Some(true)) {
-            return Err(Halt::Failed(watch::paused(cluster, &name)));
-        }
-        if objects::version_of(&deployment.metadata) > next.version {
-            return Err(Fault::Newer.into());
+/// Removes annotations of ours; a Deployment that is gone has none.
+async fn unmark(cluster: &Cluster, name: &str, keys: &[&str]) -> Result<(), Fault> {
+    let annotations: Vec<_> = keys.iter().map(|key| (*key, None)).collect();
+    let mut attempt = 1;
+    while let Some(live) = cluster.get::<Deployment>(name).await? {
+        let Some(patch) = adopted_patch::build(&live, &Images::new(), &annotations) else { break };
+        match cluster.patch_json::<Deployment>(name, &patch).await {
+            Err(fault) if fault.is_conflict() && attempt < ATTEMPTS => attempt += 1,
+            other => return other.map(drop),
         }
     }
     Ok(())
+}
+
+fn found_images(live: &Deployment) -> Option<Images> {
+    serde_json::from_str(objects::annotation(&live.metadata, PREVIOUS_IMAGES)?).ok()
 }

@@ -5,13 +5,12 @@ use std::fmt::Debug;
 use futures::future::join_all;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cluster::{Cluster, FIELD_MANAGER, Fault, doing};
+use super::cluster::{Cluster, Fault, doing};
 use super::fields::replicas_are_foreign;
 use super::live::Live;
 use super::manifest::{self, Blueprint};
@@ -32,11 +31,8 @@ pub(super) async fn everything(
     blueprint: Blueprint<'_>,
     fence: i64,
 ) -> Result<Vec<Watched>, Fault> {
-    if let Some(secret) = blueprint.env_secret() {
-        create_once(cluster, &secret).await?;
-    }
-    if let Some(secret) = blueprint.pull_secret() {
-        cluster.apply(&secret.name_any(), &secret).await?;
+    for secret in blueprint.env_secret().iter().chain(&blueprint.pull_secret()) {
+        cluster.apply(&secret.name_any(), secret).await?;
     }
     if let Some(web) = blueprint.workload.processes.iter().find(|process| process.name.is_web()) {
         let service = blueprint.service(web);
@@ -55,22 +51,33 @@ pub(super) async fn everything(
     join_all(writes).await.into_iter().collect()
 }
 
-/// Deletes the object as it was seen; whoever has written it since keeps it. Gone already is fine.
-pub(super) async fn delete<K>(cluster: &Cluster, seen: &K) -> Result<(), Fault>
+/// Deletes the object unless its version is above the fence, and only in the state in which that was seen. Gone already
+/// is fine.
+pub(super) async fn delete<K>(cluster: &Cluster, seen: &K, fence: i64) -> Result<(), Fault>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let name = seen.name_any();
-    let params = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Background),
-        preconditions: Some(Preconditions { uid: seen.uid(), resource_version: None }),
-        ..Default::default()
-    };
     let api = cluster.api::<K>();
-    match cluster.call(&doing::<K>("deleting", &name), || api.delete(&name, &params)).await {
-        Err(fault) if fault.is_missing() || fault.is_conflict() => Ok(()),
-        other => other.map(drop),
+    let mut live = Some(seen.clone());
+    let mut attempt = 1;
+    while let Some(found) = live.filter(|found| objects::version_of(found.meta()) <= fence) {
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: found.uid(),
+                resource_version: found.resource_version(),
+            }),
+            ..Default::default()
+        };
+        match cluster.call(&doing::<K>("deleting", &name), || api.delete(&name, &params)).await {
+            Err(fault) if fault.is_conflict() && attempt < ATTEMPTS => live = cluster.get(&name).await?,
+            Err(fault) if fault.is_missing() => break,
+            other => return other.map(drop),
+        }
+        attempt += 1;
     }
+    Ok(())
 }
 
 /// The formation's quantity, unless an autoscaler (`found` is what it scales) has the replicas: then they are left out.
@@ -125,16 +132,5 @@ where
             answer => return answer,
         }
         attempt += 1;
-    }
-}
-
-/// Makes a Secret whose name says its content; one that is there already is the same.
-async fn create_once(cluster: &Cluster, secret: &Secret) -> Result<(), Fault> {
-    let api = cluster.api::<Secret>();
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
-    let doing = doing::<Secret>("creating", &secret.name_any());
-    match cluster.call(&doing, || api.create(&params, secret)).await {
-        Err(fault) if fault.is_conflict() => Ok(()),
-        other => other.map(drop),
     }
 }

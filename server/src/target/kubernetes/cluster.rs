@@ -78,8 +78,6 @@ impl From<Fault> for RolloutError {
 fn next_step(status: &Status) -> &'static str {
     if status.message.contains("exceeded quota") {
         "Raise the namespace's ResourceQuota, or lower the process' limits or quantity, and push again"
-    } else if status.code == 401 {
-        "The platform's credentials have expired or were revoked: give it new ones"
     } else if status.code == 403 {
         "Give the platform's account this right; deploy/kubernetes/rbac.yaml has all that it needs"
     } else if status.code == 404 && status.message.contains("namespaces") {
@@ -220,12 +218,14 @@ pub(super) fn doing<K: Resource<DynamicType = ()>>(verb: &str, name: &str) -> St
 
 fn sort(doing: &str, error: kube::Error) -> Fault {
     match error {
-        // etcd's own timeouts come as 500, a load balancer without a server behind it as 502 to 504.
-        kube::Error::Api(status) if status.code != 429 && status.code < 500 => {
+        // etcd's own timeouts come as 500, a load balancer without a server behind it as 502 to 504. A token that is being
+        // renewed (401) says nothing about the release either.
+        kube::Error::Api(status) if !matches!(status.code, 401 | 429 | 500..) => {
             Fault::Refused { doing: doing.to_owned(), status }
         }
         kube::Error::Api(status) => {
-            Fault::Unreachable { doing: doing.to_owned(), cause: status.message.clone() }
+            let hint = if status.code == 401 { "; check the platform's credentials" } else { "" };
+            Fault::Unreachable { doing: doing.to_owned(), cause: format!("{}{hint}", status.message) }
         }
         other => Fault::Unreachable { doing: doing.to_owned(), cause: root_cause(&other) },
     }

@@ -9,9 +9,10 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use super::cluster::{Cluster, Fault, doing};
+use super::halt::Halt;
 use super::objects;
 use super::pod_spec::RunAs;
-use super::watch::{self, Halt};
+use super::watch;
 use crate::target::Workload;
 
 /// The label by which a namespace demands a level of pod security.

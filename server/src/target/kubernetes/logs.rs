@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::KubernetesTarget;
 use super::cluster::{Cluster, doing};
+use super::halt::Halt;
 use super::processes::AppPod;
-use super::watch::Halt;
 use crate::domain::names::AppName;
 use crate::target::{Adoption, Follow, LogLine, LogQuery, RolloutError};
 

@@ -130,7 +130,13 @@ impl Blueprint<'_> {
     fn secret_metadata(&self, name: String, kind: &str) -> ObjectMeta {
         let mut labels = objects::app_labels(self.platform, &self.workload.app);
         labels.insert(objects::SECRET_KIND.to_owned(), kind.to_owned());
-        ObjectMeta { name: Some(name), labels: Some(labels), ..Default::default() }
+        ObjectMeta {
+            name: Some(name),
+            labels: Some(labels),
+            // An immutable Secret's annotations still move: the version is of the latest release that uses it.
+            annotations: Some(self.version()),
+            ..Default::default()
+        }
     }
 
     fn labels(&self, process: &Process) -> BTreeMap<String, String> {

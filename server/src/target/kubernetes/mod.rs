@@ -10,10 +10,12 @@
 
 mod adopted;
 mod adopted_patch;
+mod adopted_set;
 mod apply;
 mod cluster;
 mod evidence;
 mod fields;
+mod halt;
 mod health;
 mod live;
 mod logs;

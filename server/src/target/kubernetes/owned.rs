@@ -9,10 +9,11 @@ use kube::ResourceExt;
 use super::KubernetesTarget;
 use super::apply;
 use super::cluster::Fault;
+use super::halt::{self, Halt};
 use super::live::Live;
 use super::manifest::Blueprint;
 use super::objects;
-use super::watch::{self, Halt, Patience};
+use super::watch::{self, Patience};
 use crate::domain::names::AppName;
 use crate::target::{RolloutError, Workload};
 use crate::transcript::Transcript;
@@ -29,9 +30,8 @@ impl KubernetesTarget {
             Ok(()) => Ok(self.prune(next, previous).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
-                watch::tell_failure(transcript, &failure).await;
-                let now = self.go_back(next, previous, transcript).await?;
-                Err(RolloutError::Failed(format!("{failure}\n{now}")))
+                halt::tell_failure(transcript, &failure).await;
+                Err(halt::after_going_back(&failure, self.go_back(next, previous, transcript).await))
             }
         }
     }
@@ -52,16 +52,16 @@ impl KubernetesTarget {
         failed: &Workload,
         previous: Option<&Workload>,
         transcript: &Transcript,
-    ) -> Result<String, RolloutError> {
+    ) -> Result<String, Halt> {
         let Some(previous) = previous else {
-            self.delete_owned(&failed.app, &Keep::nothing()).await?;
+            self.delete_owned(&failed.app, &Keep::nothing(), failed.version).await?;
             return Ok(format!("Nothing of {} runs now: there was no release before this one.", failed.app));
         };
         // The fence is the failed release's version: what it wrote is ours to take back, a newer one's is not.
         let live = Live::survey(&self.cluster, &self.platform, previous, failed.version).await?;
         let blueprint = self.blueprint(previous, &live);
         let watched = apply::everything(&self.cluster, &live, blueprint, failed.version).await?;
-        self.delete_owned(&failed.app, &Keep::releases([Some(previous), None])).await?;
+        self.delete_owned(&failed.app, &Keep::releases([Some(previous), None]), failed.version).await?;
         let patience = Patience { total: self.patience.going_back, ..self.patience.clone() };
         match watch::until_done(&self.cluster, &watched, &patience, transcript).await {
             Ok(()) => Ok(format!("v{} runs again, all process types of it.", previous.version)),
@@ -78,15 +78,16 @@ impl KubernetesTarget {
         // The release before keeps its config for a rollback, but not its process types.
         keep.deployments = Keep::releases([Some(next), None]).deployments;
         keep.service = next.processes.iter().any(|process| process.name.is_web());
-        self.delete_owned(&next.app, &keep).await
+        self.delete_owned(&next.app, &keep, next.version).await
     }
 
     /// Takes an app's owned objects away. Adopted Deployments stay as they are: they belong to somebody else.
     pub(crate) async fn remove(&self, app: &AppName) -> Result<(), RolloutError> {
-        Ok(self.delete_owned(app, &Keep::nothing()).await?)
+        Ok(self.delete_owned(app, &Keep::nothing(), i64::MAX).await?)
     }
 
-    async fn delete_owned(&self, app: &AppName, keep: &Keep) -> Result<(), Fault> {
+    /// Deletes what is not to be kept, as far as its version is not above the fence.
+    async fn delete_owned(&self, app: &AppName, keep: &Keep, fence: i64) -> Result<(), Fault> {
         let selector = objects::owned_selector(&self.platform, app);
         let (deployments, secrets, services) = tokio::try_join!(
             self.cluster.list::<Deployment>(&selector),
@@ -94,13 +95,13 @@ impl KubernetesTarget {
             self.cluster.list::<Service>(&selector),
         )?;
         for deployment in deployments.iter().filter(|found| !keep.deployments.contains(&found.name_any())) {
-            apply::delete(&self.cluster, deployment).await?;
+            apply::delete(&self.cluster, deployment, fence).await?;
         }
         for service in services.iter().filter(|_| !keep.service) {
-            apply::delete(&self.cluster, service).await?;
+            apply::delete(&self.cluster, service, fence).await?;
         }
         for secret in secrets.iter().filter(|found| !keep.secrets.contains(&found.name_any())) {
-            apply::delete(&self.cluster, secret).await?;
+            apply::delete(&self.cluster, secret, fence).await?;
         }
         Ok(())
     }

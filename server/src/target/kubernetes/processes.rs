@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use super::KubernetesTarget;
-use super::adopted;
+use super::adopted_set;
 use super::cluster::{Cluster, Fault};
 use super::fields::selector_text;
+use super::halt::Halt;
 use super::objects::{self, COMPONENT};
 use super::pod_spec::unescape;
-use super::watch::Halt;
 use crate::domain::names::{AppName, ProcessType};
 use crate::target::{Adoption, ProcessStatus, RolloutError};
 
@@ -46,7 +46,7 @@ impl KubernetesTarget {
             Some(adoption) => {
                 let cluster = self.cluster.in_namespace(&adoption.namespace);
                 let mut pods = Vec::new();
-                for deployment in adopted::find(&cluster, &adoption.deployments).await? {
+                for deployment in adopted_set::find(&cluster, &adoption.deployments).await? {
                     pods.extend(adopted_pods(&cluster, &deployment).await?);
                 }
                 (cluster, pods)

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::cluster::{Cluster, Fault};
 use super::evidence;
 use super::fields::selector_text;
+use super::halt::Halt;
 use super::rule::{self, Pin, Progress, Verdict};
 use super::trouble::{self, Kind, Trouble};
-use crate::target::RolloutError;
 use crate::transcript::Transcript;
 
 /// Pause between two looks.
@@ -62,32 +62,6 @@ pub(super) struct Watched {
     pub(super) start_limit: Option<Duration>,
     /// How long it has to stay complete before that is believed.
     pub(super) settle: Duration,
-}
-
-/// Why a rollout stops.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Halt {
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The release's own fault; a text for the user.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<Halt> for RolloutError {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Fault(fault) => fault.into(),
-            Halt::Failed(why) => Self::Failed(why),
-        }
-    }
-}
-
-/// The failure's first sentence, at once: the whole text comes when the way back is done.
-pub(super) async fn tell_failure(transcript: &Transcript, failure: &Halt) {
-    let text = failure.to_string();
-    transcript.warn(text.lines().next().unwrap_or_default()).await;
-    transcript.detail("Going back").await;
 }
 
 /// Returns once all are done.
@@ -292,13 +266,14 @@ async fn current_set(cluster: &Cluster, live: &Deployment) -> Result<Option<Repl
     Ok(rule::current_replica_set(live, &sets).cloned())
 }
 
-/// The ReplicaSet's pods that are not on their way out.
+/// The ReplicaSet's pods that are to stay: not those on their way out, nor what is left of evicted ones.
 async fn pods_of(cluster: &Cluster, live: &Deployment, set: &ReplicaSet) -> Result<Vec<Pod>, Fault> {
     let mut pods: Vec<Pod> = cluster.list(&selector_text(live)).await?;
     pods.retain(|pod| {
         let owners = pod.metadata.owner_references.iter().flatten();
         let owned = owners.into_iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref());
-        owned && pod.metadata.deletion_timestamp.is_none()
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        owned && pod.metadata.deletion_timestamp.is_none() && phase != Some("Failed")
     });
     Ok(pods)
 }

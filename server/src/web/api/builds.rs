@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::{render, shapes};
 use crate::db::apps::App;
 use crate::db::build_log;
 use crate::db::history::{self, BuildEntry, Which};
+use crate::domain::access::Principal;
 use crate::domain::ids::BuildId;
 use crate::pipeline::log::Follower;
 use crate::platform::Platform;
@@ -42,7 +43,10 @@ pub(in crate::web) async fn info(
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Build>, ApiError> {
     let entry = find(&pool, &app, &which).await?;
-    Ok(Json(render::build(entry, &app, &doors)))
+    let stages = crate::db::builds::stages_of(&mut *pool.acquire().await?, entry.id).await?;
+    let mut build = render::build(entry, &app, &doors);
+    build.stages = stages.into_iter().map(|(name, seconds)| shapes::Stage { name, seconds }).collect();
+    Ok(Json(build))
 }
 
 /// From which byte of the sanitised text, and whether to stay until the build's last word.
@@ -92,6 +96,32 @@ fn stored(pool: PgPool, build: BuildId, offset: i64) -> Body {
         let read = i64::try_from(text.len()).unwrap_or(0);
         Ok::<_, sqlx::Error>((read > 0).then_some((text, (pool, offset + read))))
     }))
+}
+
+pub(in crate::web) async fn cancel(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, which)): Path<(String, String)>,
+) -> Result<Json<shapes::Build>, ApiError> {
+    let build = find(&platform.pool, &app, &which).await?;
+    platform.cancel_build(&app, &principal, Some(build.number)).await?;
+    let entry = find(&platform.pool, &app, &which).await?;
+    Ok(Json(render::build(entry, &app, &doors)))
+}
+
+pub(in crate::web) async fn retry(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, which)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<shapes::Build>), ApiError> {
+    let build = find(&platform.pool, &app, &which).await?;
+    let accepted = platform.retry_build(&app, &principal, Some(build.number)).await?;
+    let entry = find(&platform.pool, &app, &accepted.number.to_string()).await?;
+    Ok((StatusCode::CREATED, Json(render::build(entry, &app, &doors))))
 }
 
 pub(super) async fn find(pool: &PgPool, app: &App, which: &str) -> Result<BuildEntry, ApiError> {

@@ -6,6 +6,7 @@ pub(super) mod authorizations;
 pub(super) mod builds;
 pub(super) mod config_vars;
 pub(super) mod operations;
+pub(super) mod processes;
 pub(super) mod releases;
 mod render;
 pub(crate) mod shapes;

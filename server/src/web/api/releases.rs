@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
+use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{render, shapes};
 use crate::db::apps::App;
 use crate::db::history::{self, Which};
+use crate::domain::access::Principal;
 use crate::domain::ids::ReleaseId;
+use crate::platform::Platform;
+use crate::web::body::Body;
 use crate::web::error::ApiError;
 use crate::web::range::Range;
 
@@ -33,6 +38,29 @@ pub(in crate::web) async fn info(
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Release>, ApiError> {
     find(&pool, &app, &which, &doors).await.map(Json)
+}
+
+/// What to go back to, as Heroku names it.
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct Target {
+    /// `v3`, `3` or a release's id; the one before the current if left out.
+    release: Option<String>,
+}
+
+pub(in crate::web) async fn roll_back(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Body(target): Body<Target>,
+) -> Result<(StatusCode, Json<shapes::Release>), ApiError> {
+    let to = match target.release {
+        Some(which) => Some(find(&platform.pool, &app, &which, &doors).await?.version),
+        None => None,
+    };
+    let made = platform.rollback(&app, &principal, to).await?;
+    let release = find(&platform.pool, &app, &made.version.to_string(), &doors).await?;
+    Ok((StatusCode::CREATED, Json(release)))
 }
 
 async fn find(

@@ -120,6 +120,7 @@ pub(super) fn build(entry: BuildEntry, app: &App, doors: &Doors) -> shapes::Buil
         digest: entry.digest,
         reason: entry.reason,
         superseded_by: entry.superseded_by,
+        stages: Vec::new(),
         output_stream_url: output_url(app, entry.number, doors),
         created_at: entry.created_at,
         updated_at: latest(entry.created_at, [entry.started_at, entry.finished_at]),

@@ -136,10 +136,21 @@ pub(crate) struct Build {
     pub(crate) reason: Option<String>,
     pub(crate) superseded_by: Option<i64>,
     pub(crate) output_stream_url: String,
+    /// How long each stage took, in order; only where one build is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) stages: Vec<Stage>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
+}
+
+/// One stage of a build.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    /// `None` while it runs.
+    pub(crate) seconds: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -150,6 +161,7 @@ pub(crate) struct SourceBlob {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Dyno {
+    pub(crate) id: Uuid,
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) process_type: String,

@@ -1,17 +1,15 @@
 //! Pushes from clones of limited depth.
 
-use super::super::super::testing::Bridge;
+use super::super::super::testing::{Bridge, Work};
 use super::*;
 
 /// A full working copy with five commits, and a clone of it that has only the last.
-async fn full_and_shallow(
-    bridge: &Bridge,
-) -> (super::super::super::testing::Work, super::super::super::testing::Work) {
+async fn full_and_shallow(bridge: &Bridge) -> (Work, Work) {
     let full = bridge.work("full").await;
     full.history(5).await;
     let from = format!("file://{}", full.path.display());
     full.git(&["clone", "-q", "--depth", "1", &from, "../shallow"]).await;
-    let shallow = super::super::super::testing::Work { path: bridge.folder.path().join("shallow") };
+    let shallow = Work { path: bridge.folder.path().join("shallow") };
     shallow.git(&["remote", "add", "platform", &bridge.url]).await;
     (full, shallow)
 }
@@ -76,5 +74,39 @@ async fn a_shallow_clone_of_what_is_here_whole_leaves_no_boundary() {
     let (pushed, said) = shallow.push(&["platform", "main"]).await;
     assert!(pushed, "{said}");
     assert_eq!(boundary(&bridge).await, []);
+    bridge.fsck().await;
+}
+
+#[tokio::test]
+async fn an_older_commit_that_git_held_back_is_taken_at_the_second_try() {
+    let bridge = Bridge::start().await;
+    let (full, shallow) = full_and_shallow(&bridge).await;
+    shallow.push(&["platform", "main"]).await;
+    // The client knows the shallow commit whole, takes its history for known and sends nothing.
+    let (pushed, said) = full.push(&["-f", "platform", "main~2:refs/heads/main"]).await;
+    assert!(!pushed && said.contains("Push again now"), "{said}");
+    let (pushed, said) = full.push(&["-f", "platform", "main~2:refs/heads/main"]).await;
+    assert!(pushed, "{said}");
+    let older = full.git(&["rev-parse", "main~2"]).await;
+    assert_eq!(bridge.main().await.map(|oid| oid.to_string()), Some(older));
+    bridge.fsck().await;
+    let (pushed, said) = full.push(&["platform", "main"]).await;
+    assert!(pushed, "{said}");
+    assert_eq!(boundary(&bridge).await, []);
+    bridge.fsck().await;
+    let (_, said) = full.push(&["platform", "main"]).await;
+    assert!(said.contains("up-to-date"), "{said}");
+}
+
+#[tokio::test]
+async fn a_tag_of_an_older_commit_is_taken_at_the_second_try() {
+    let bridge = Bridge::start().await;
+    let (full, shallow) = full_and_shallow(&bridge).await;
+    shallow.push(&["platform", "main"]).await;
+    full.git(&["tag", "-a", "old", "-m", "Old", "main~2"]).await;
+    let (pushed, said) = full.push(&["platform", "old"]).await;
+    assert!(!pushed && said.contains("Push again now"), "{said}");
+    let (pushed, said) = full.push(&["platform", "old"]).await;
+    assert!(pushed, "{said}");
     bridge.fsck().await;
 }

@@ -145,6 +145,21 @@ async fn a_wrong_container_name_is_refused_before_anything_is_patched() {
 }
 
 #[tokio::test]
+async fn a_deployment_is_moved_by_one_app_until_that_lets_go_of_it() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    theirs(&stage, "api", &images().await.0, IDLES).await;
+    let first = adopting(&stage, 5, AdoptedSet::Names(vec!["api".to_owned()])).await;
+    stage.succeeds(&first, None).await;
+    let other = Workload { app: "shop".parse().expect("a name"), version: 1, ..first.clone() };
+    let why = stage.fails(&other, None).await;
+    assert!(why.contains("moved by the app blog") && why.contains("slipway.dev/app-"), "{why}");
+    let adoption = first.adopted.as_ref().expect("adopted");
+    stage.target.let_go(&first.app, adoption).await.expect("an answer");
+    stage.succeeds(&other, None).await;
+    stage.tear_down().await;
+}
+
+#[tokio::test]
 async fn pod_security_refuses_the_pods_of_an_owner_and_is_quoted() {
     let Some(stage) = Stage::set_up(&[]).await else { return };
     let one = &images().await.0;

@@ -46,12 +46,12 @@ fails!(
 fails!(
     a_crash_after_3_seconds_is_no_success_and_puts_all_types_back,
     |next| next.processes[1].command = shell("echo working; sleep 3; echo gone; exit 4"),
-    ["worker exited with code 4 after 3 s", "gone"]
+    ["worker exited with code 4 after ", "gone"]
 );
 fails!(
     a_web_process_that_crashes_after_3_seconds_is_no_success,
     |next| next.processes[0].command = shell("busybox nc -ll -p $PORT -e busybox true & sleep 3; exit 7"),
-    ["web exited with code 7 after 3 s"]
+    ["web exited with code 7 after "]
 );
 fails!(
     an_end_without_an_error_is_no_success_either,

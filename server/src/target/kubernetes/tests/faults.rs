@@ -49,7 +49,8 @@ async fn relay(upstream: String, cut: CancellationToken) -> u16 {
 async fn an_apiserver_lost_half_way_is_waited_for_and_the_same_release_goes_on_later() {
     let Some(stage) = Stage::set_up(&[]).await else { return };
     let path = setting("SLIPWAY_TEST_KUBECONFIG").expect("the stage has it too");
-    let server = cluster_of(&mut Kubeconfig::read_from(path).expect("it is good")).server.clone().expect("an address");
+    let server =
+        cluster_of(&mut Kubeconfig::read_from(path).expect("it is good")).server.clone().expect("an address");
     let address: url::Url = server.parse().expect("a URL");
     let host = address.host_str().expect("a host").to_owned();
     let cut = CancellationToken::new();
@@ -83,17 +84,16 @@ async fn an_apiserver_lost_half_way_is_waited_for_and_the_same_release_goes_on_l
 #[tokio::test]
 async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     let Some(stage) = Stage::set_up(&[]).await else { return };
-    stage
-        .create::<ServiceAccount>(serde_json::json!({ "metadata": { "name": "slipway" } }))
-        .await;
+    stage.create::<ServiceAccount>(serde_json::json!({ "metadata": { "name": "slipway" } })).await;
     let accounts = stage.target.cluster.api::<ServiceAccount>();
     let request = TokenRequest {
         spec: TokenRequestSpec { audiences: Vec::new(), ..Default::default() },
         ..Default::default()
     };
-    let answer = accounts.create_token_request("slipway", &PostParams::default(), &request).await.expect("a token");
+    let answer =
+        accounts.create_token_request("slipway", &PostParams::default(), &request).await.expect("a token");
     let token = answer.status.expect("a token").token;
-    let mut limited = Stage {
+    let limited = Stage {
         target: target_with(&stage, |kubeconfig| {
             kubeconfig.auth_infos[0].auth_info =
                 Some(AuthInfo { token: Some(token.into()), ..Default::default() });
@@ -116,13 +116,13 @@ async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     let why = limited.fails(&crash, Some(&first)).await;
     assert!(why.contains("v1 runs again") && why.contains("BackOff"), "{why}");
     limited.target.remove(&first.app).await.expect("it can be removed");
-    limited.target = stage.target.clone();
     stage.tear_down().await;
 }
 
 /// Applies the Role and the RoleBinding of the file that users apply, with the test's namespace in it.
 async fn grant(stage: &Stage) {
-    let file = include_str!("../../../../../deploy/kubernetes/rbac.yaml").replace("slipway-apps", &stage.namespace);
+    let file =
+        include_str!("../../../../../deploy/kubernetes/rbac.yaml").replace("slipway-apps", &stage.namespace);
     let rights = "/apis/rbac.authorization.k8s.io/v1/namespaces";
     for document in file.split("\n---\n") {
         let kind = document.lines().find_map(|line| line.strip_prefix("kind: ")).expect("a kind");

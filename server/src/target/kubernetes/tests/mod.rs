@@ -8,6 +8,7 @@ mod failing;
 mod faults;
 mod owned;
 mod refused;
+mod serving;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -100,13 +101,9 @@ impl Stage {
         Some(Self { target, namespace })
     }
 
-    /// Deletes the namespace; what a failed test leaves is deleted with the cluster.
+    /// Deletes the namespace, without waiting for its pods to end.
     async fn tear_down(self) {
-        let namespaces: Api<Namespace> = Api::all(self.target.cluster.client().clone());
-        namespaces
-            .delete(&self.namespace, &DeleteParams::default())
-            .await
-            .expect("the namespace can be deleted");
+        delete(&self.target, &self.namespace).await;
     }
 
     async fn roll_out(
@@ -181,6 +178,34 @@ impl Stage {
         names.sort();
         names
     }
+}
+
+impl Drop for Stage {
+    /// A failed test cleans up too. Its own runtime is ending, so another one does it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() || self.namespace.is_empty() {
+            return;
+        }
+        let Some(path) = setting("SLIPWAY_TEST_KUBECONFIG") else { return };
+        let namespace = std::mem::take(&mut self.namespace);
+        let clean = async move {
+            let credentials = Credentials::Kubeconfig { path: path.into(), context: None };
+            let cluster = Cluster::connect(&credentials, None).await.expect("the kubeconfig is good");
+            let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
+            // Two stages may share a namespace: the second finds it gone.
+            namespaces.delete(&namespace, &DeleteParams::default()).await.map(drop).ok();
+        };
+        let cleaner = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(clean);
+        });
+        cleaner.join().ok();
+    }
+}
+
+async fn delete(target: &KubernetesTarget, namespace: &str) {
+    let namespaces: Api<Namespace> = Api::all(target.cluster.client().clone());
+    namespaces.delete(namespace, &DeleteParams::default()).await.expect("the namespace can be deleted");
 }
 
 fn shell(line: &str) -> Command {

@@ -1,0 +1,238 @@
+"""What runs during the benchmark: Slipway, and for the peer an OpenSSH server and a registry, all on free loopback ports."""
+
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from measure import fail
+
+# Seconds for a part to answer, and to end.
+READY_SECONDS = 240
+STOP_SECONDS = 60
+# Seconds for one answer of the API.
+API_SECONDS = 60
+# Quiet seconds before memory is read.
+IDLE_SECONDS = 10
+# Settings of the caller's that are meant for another platform.
+FOREIGN = ("SLIPWAY_", "DATABASE_URL", "GIT_")
+
+urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({})))
+
+
+def log(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def environment(**more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return {**kept, **more}
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Process:
+    """A child in a session of its own, ended with the `with` that started it."""
+
+    def __init__(self, words, log_file, env=None):
+        self.log_file = log_file
+        with log_file.open("ab") as output:
+            self.child = subprocess.Popen(
+                [str(word) for word in words], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=env or environment(), start_new_session=True,
+            )
+
+    def wait_for(self, what, ready):
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready():
+            if self.child.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(self.log_file.read_text(errors="replace").splitlines()[-15:])
+                fail(f"{what} did not answer; the end of its log:\n{tail}")
+            time.sleep(0.05)
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.child.pid, signal.SIGKILL)
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def make_key(folder):
+    key = folder / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "slipway bench", "-f", key], check=True)
+    return key
+
+
+def write_ssh_config(folder, port, user, key, host_key):
+    """The same client settings for both."""
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    config = folder / "ssh_config"
+    config.write_text(
+        f"Host *\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder / 'known_hosts'}\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
+        "  ControlMaster no\n  ControlPath none\n  LogLevel ERROR\n"
+    )
+    return config
+
+
+class Platform:
+    """`slipway serve` with an admin, whose key is the bench's."""
+
+    def __init__(self, binary, folder):
+        self.binary, self.folder = binary, folder
+        folder.mkdir()
+        folder.chmod(0o711)
+        self.data = folder / "data"
+        self.http, self.ssh, self.apps = free_port(), free_port(), free_port()
+
+    def __enter__(self):
+        self.process = Process(
+            [self.binary, "serve"], self.folder / "log",
+            environment(
+                SLIPWAY_DATA_DIR=str(self.data), SLIPWAY_HTTP_LISTEN=f"127.0.0.1:{self.http}",
+                SLIPWAY_SSH_LISTEN=f"127.0.0.1:{self.ssh}", SLIPWAY_APPS_LISTEN=f"127.0.0.1:{self.apps}",
+            ),
+        )
+        self.process.wait_for("Slipway", lambda: answers(f"http://127.0.0.1:{self.http}/readyz"))
+        admin = [self.binary, "admin", "bench"]
+        words = subprocess.run(admin, env=environment(SLIPWAY_DATA_DIR=str(self.data)), check=True, capture_output=True, text=True).stdout.split()
+        self.token = next(word for word in reversed(words) if word.startswith("slip"))
+        key = make_key(self.folder)
+        self.api("POST", "/account/keys", {"public_key": key.with_suffix(".pub").read_text()})
+        doors = self.api("GET", "/platform")
+        self.config = write_ssh_config(self.folder, self.ssh, doors["ssh_user"], key, doors["ssh_host_keys"][0])
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(SystemExit):
+            for app in self.api("GET", "/apps"):
+                self.api("DELETE", f"/apps/{app['name']}")
+        self.process.stop()
+        for pid in processes_with(f"--socket={self.data}/"):
+            os.kill(pid, signal.SIGTERM)
+
+    def api(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http}{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=API_SECONDS) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            fail(f"{method} {path}: {error.status} {error.read().decode(errors='replace')}")
+
+    def make_app(self, name):
+        """An app with an HTTP health check; the address to push to."""
+        self.api("POST", "/apps", {"name": name})
+        self.api("PATCH", f"/apps/{name}", {"health_path": "/healthz"})
+        return f"ssh://127.0.0.1/{name}.git"
+
+    def idle_rss_mb(self):
+        """Resident memory of the server and of the apps' router together."""
+        time.sleep(IDLE_SECONDS)
+        return sum(rss_mb(pid) for pid in [self.process.child.pid, *processes_with(f"--socket={self.data}/")])
+
+
+def rss_mb(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def processes_with(word):
+    """Processes one of whose arguments begins with this."""
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(argument.startswith(word) for argument in arguments):
+                yield int(folder.name)
+
+
+class Registry:
+    """The peer's; the same program and the same settings as Slipway's private one."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        self.address = f"127.0.0.1:{free_port()}"
+
+    def __enter__(self):
+        config = self.folder / "config.yml"
+        storage = {"filesystem": {"rootdirectory": str(self.folder / "storage")}, "delete": {"enabled": True}}
+        quiet = {"level": "warn", "accesslog": {"disabled": True}}
+        config.write_text(json.dumps({"version": 0.1, "log": quiet, "storage": storage, "http": {"addr": self.address}}))
+        self.process = Process(["docker-registry", "serve", config], self.folder / "log")
+        self.process.wait_for("The peer's registry", lambda: answers(f"http://{self.address}/v2/"))
+        return self
+
+    def __exit__(self, *_):
+        self.process.stop()
+
+
+class OpenSsh:
+    """sshd, run by hand with keys of its own, and bare repositories that are pushed to by git's own receive-pack."""
+
+    def __init__(self, folder, registry):
+        self.folder, self.registry = folder, registry
+        folder.mkdir()
+        self.port = free_port()
+
+    def __enter__(self):
+        host_key = self.folder / "host_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True)
+        key = make_key(self.folder)
+        shutil.copy(key.with_suffix(".pub"), self.folder / "authorized_keys")
+        settings = self.folder / "sshd_config"
+        settings.write_text(
+            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {host_key}\nPidFile none\nStrictModes no\n"
+            f"AuthorizedKeysFile {self.folder / 'authorized_keys'}\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nUsePAM no\nPermitRootLogin prohibit-password\n"
+        )
+        if os.geteuid() == 0:
+            # The unprivileged half of sshd is confined to it.
+            pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        sshd = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/sbin") or fail("sshd is not installed; deploy/setup bench installs it.")
+        self.process = Process([sshd, "-D", "-e", "-f", settings], self.folder / "log")
+        self.process.wait_for("sshd", self.listens)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        self.config = write_ssh_config(self.folder, self.port, user, key, " ".join(host_key.with_suffix(".pub").read_text().split()[:2]))
+        return self
+
+    def __exit__(self, *_):
+        self.process.stop()
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def make_repository(self, name):
+        """A bare repository; the address to push to."""
+        path = self.folder / f"{name}.git"
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", path], check=True)
+        return f"ssh://127.0.0.1{path}"
