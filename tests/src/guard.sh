@@ -7,12 +7,11 @@ pids() {
     printf '%s/\n' "$FOLDER" | grep -alF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
 }
 
-for signal in TERM TERM KILL; do
-    left=$(pids)
-    [ -z "$left" ] && break
-    kill -s "$signal" $left 2>/dev/null
+# INT is a fast shutdown to PostgreSQL, and an ordinary end to everything else.
+for signal in INT KILL; do
+    kill -s "$signal" $(pids) 2>/dev/null
     n=0
-    while [ -n "$(pids)" ] && [ $n -lt 50 ]; do
+    while [ -n "$(pids)" ] && [ $n -lt 100 ]; do
         sleep 0.1
         n=$((n + 1))
     done

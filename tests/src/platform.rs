@@ -115,7 +115,6 @@ impl Platform {
         let mut settings: BTreeMap<String, String> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
-        set("SLIPWAY_DATA_DIR", folder.path().join("data").display().to_string());
         set("SLIPWAY_HTTP_LISTEN", format!("127.0.0.1:{}", ports.http));
         set("SLIPWAY_SSH_LISTEN", format!("127.0.0.1:{}", ports.ssh));
         set("SLIPWAY_APPS_LISTEN", format!("127.0.0.1:{}", ports.apps));

@@ -54,7 +54,8 @@ impl Server {
         let mut command = Command::new(slipway());
         command.env_clear().envs(&self.settings).env("HOME", &self.folder);
         command.env("PATH", Setting::Path.get().unwrap_or_default());
-        command.arg(verb);
+        // As an argument too: the guard finds processes by it.
+        command.arg(verb).arg("--data-dir").arg(self.folder.join("data"));
         command
     }
 
