@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde_json::json;
+use tracing::warn;
 
 use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
@@ -14,7 +15,9 @@ use crate::db::{apps, audit, config};
 use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
+use crate::pipeline::rollouts::Kind;
 use crate::platform::Platform;
+use crate::target::Whose;
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +121,17 @@ impl Platform {
         }
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
+        // A rollout in flight lets go; whatever fails below is found again by the upkeep.
+        self.rollouts.announce(app.id, i64::MAX, Kind::Code);
+        let whose = Whose { app: &app.name, adopted: app.adoption.as_ref() };
+        if let Err(error) = self.target.remove(whose).await {
+            warn!(app = %app.name, "The destroyed app's processes could not be ended yet: {error:#}");
+        }
+        if let Err(error) = tokio::fs::remove_dir_all(self.repository_path(app.id)).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(app = %app.name, "The destroyed app's repository could not be removed: {error}");
+        }
         Ok(())
     }
 

@@ -59,6 +59,11 @@ pub(crate) async fn converge(platform: &Platform) {
             Err(error) => return warn!(app = %app.name, "The current release cannot be read: {error:#}"),
         }
     }
+    if let Some(router) = &platform.router
+        && let Err(error) = router.ensure().await
+    {
+        warn!("The apps' router does not run: {error}");
+    }
     if let Err(error) = platform.target.reconcile(&desired).await {
         warn!("The target could not be reconciled: {error:#}");
     }
