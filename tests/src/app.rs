@@ -152,7 +152,7 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the server's last words ---\n{}", self.platform.server().log_tail());
+            eprintln!("--- the server on {} ---\n{}", self.name, self.platform.server().log_about(&self.name));
         } else if self.platform.server().is_running() {
             until(&format!("{} to have nothing queued or running", self.name), SHORT, || self.is_at_rest());
         }

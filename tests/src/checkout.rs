@@ -61,6 +61,16 @@ impl Checkout {
         theirs
     }
 
+    /// The same repository with the newest commits only, as CI systems check out.
+    pub fn shallow(&self, depth: u32) -> Self {
+        let folder = tempfile::Builder::new().prefix("slipway-checkout-").tempdir().expect("a folder");
+        let shallow = Self { person: self.person.clone(), app: self.app.clone(), folder };
+        let from = format!("file://{}", self.path().display());
+        shallow.git(&["clone", "-q", &format!("--depth={depth}"), &from, "."]).ok();
+        shallow.add_remotes();
+        shallow
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -148,6 +158,7 @@ impl Checkout {
     /// A clone of the app over a door, in a folder beside this one.
     pub fn clone_over(&self, door: Door) -> (Said, PathBuf) {
         let folder = self.path().join(format!(".git/clone-{}", door.remote()));
+        drop(fs::remove_dir_all(&folder));
         let url = match door {
             Door::Ssh => self.person.ssh_url(&self.app),
             Door::Http => self.person.http_url(&self.app),

@@ -130,7 +130,7 @@ fn block(key: &Path, known_hosts: &Path, ports: Ports) -> String {
     format!(
         "Host platform\n HostName 127.0.0.1\n Port {}\n User git\n IdentityFile {}\n IdentitiesOnly yes\n \
          IdentityAgent none\n UserKnownHostsFile {}\n StrictHostKeyChecking yes\n UpdateHostKeys no\n \
-         BatchMode yes\n LogLevel ERROR\n",
+         LogLevel ERROR\n",
         ports.ssh,
         key.display(),
         known_hosts.display()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
@@ -155,7 +156,7 @@ impl Platform {
     pub fn person_in(&self, team: &str, name: &str, role: &str) -> Person {
         let words = ["users:create", name, "--team", team, "--role", role, "--json"];
         let made = self.admin().verb(&words);
-        let token = made.ok().json()["access_token"].as_str().map(str::to_owned);
+        let token = made.ok().json()["token"].as_str().map(str::to_owned);
         let person = Person::new(
             &self.home.join("people"),
             name,
@@ -168,6 +169,22 @@ impl Platform {
 
     pub fn person(&self, name: &str, role: &str) -> Person {
         self.person_in("default", name, role)
+    }
+
+    /// Somebody whose key and token the platform does not know.
+    pub fn stranger(&self, name: &str) -> Person {
+        let token = format!("slipway_{}", "0".repeat(40));
+        Person::new(&self.home.join("people"), name, token, self.ports)
+    }
+
+    /// Asks the private database; what `psql` printed, without decoration.
+    pub fn sql(&self, query: &str) -> String {
+        let socket = self.home.join("data/postgres/run");
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-U", "slipway", "-d", "postgres", "-c", query]).arg("-h").arg(socket);
+        let ran = psql.stdin(Stdio::null()).output().expect("psql");
+        assert!(ran.status.success(), "psql: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
     }
 
     fn register_key(&self, person: &Person) {
@@ -243,15 +260,9 @@ impl Platform {
         people.join("known_hosts")
     }
 
-    /// Processes that name the platform's folder, the server's children among them.
-    fn processes(&self) -> Vec<String> {
-        let needle = format!("{}/", self.home.display());
-        let listed = fs::read_dir("/proc").expect("/proc").flatten();
-        let lines = listed.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-        lines
-            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-            .filter(|line| line.contains(&needle))
-            .collect()
+    /// Whether any process of this machine, build steps among them, has these words in its command.
+    pub fn machine_runs(&self, words: &str) -> bool {
+        processes().any(|line| line.starts_with(words))
     }
 }
 
@@ -267,10 +278,18 @@ impl Drop for Platform {
         let ended = self.server().stop();
         assert!(ended.success(), "the server did not end well: {ended}\n{}", self.server().log_tail());
         // The apps' router outlives its server on purpose.
+        let folder = format!("{}/", self.home.display());
         let left = || {
-            let processes = self.processes();
-            processes.into_iter().filter(|line| !line.contains(" router ")).collect::<Vec<_>>()
+            let ours = |line: &String| line.contains(&folder) && !line.contains(" router ");
+            processes().filter(ours).collect::<Vec<_>>()
         };
         until("the server's children to be gone", SHORT, || left().is_empty());
     }
+}
+
+/// The commands of all processes of this machine.
+fn processes() -> impl Iterator<Item = String> {
+    let listed = fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = listed.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
 }

@@ -103,6 +103,14 @@ impl Server {
         lines[lines.len().saturating_sub(80)..].join("\n")
     }
 
+    /// The newest lines about an app.
+    pub(crate) fn log_about(&self, app: &str) -> String {
+        let (log, about) = (self.log(), format!("app={app}"));
+        let mut lines: Vec<&str> = log.lines().rev().filter(|line| line.contains(&about)).take(20).collect();
+        lines.reverse();
+        lines.join("\n")
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.join("server.log")
     }
