@@ -98,7 +98,28 @@ def write_ssh_config(folder, port, user, key, host_key):
     return config
 
 
-class Platform:
+class Part:
+    """Ends what it has begun to start, also when starting fails half-way."""
+
+    process = None
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+
+
+class Platform(Part):
     """`slipway serve` with an admin, whose key is the bench's."""
 
     def __init__(self, binary, folder):
@@ -108,7 +129,7 @@ class Platform:
         self.data = folder / "data"
         self.http, self.ssh, self.apps = free_port(), free_port(), free_port()
 
-    def __enter__(self):
+    def start(self):
         self.process = Process(
             [self.binary, "serve"], self.folder / "log",
             environment(
@@ -118,21 +139,20 @@ class Platform:
         )
         self.process.wait_for("Slipway", lambda: answers(f"http://127.0.0.1:{self.http}/readyz"))
         admin = [self.binary, "admin", "bench"]
-        words = subprocess.run(admin, env=environment(SLIPWAY_DATA_DIR=str(self.data)), check=True, capture_output=True, text=True).stdout.split()
-        self.token = next(word for word in reversed(words) if word.startswith("slip"))
+        made = subprocess.run(admin, env=environment(SLIPWAY_DATA_DIR=str(self.data)), check=True, capture_output=True, text=True)
+        self.token = made.stdout.strip()
         key = make_key(self.folder)
         self.api("POST", "/account/keys", {"public_key": key.with_suffix(".pub").read_text()})
         doors = self.api("GET", "/platform")
         self.config = write_ssh_config(self.folder, self.ssh, doors["ssh_user"], key, doors["ssh_host_keys"][0])
-        return self
 
-    def __exit__(self, *_):
-        with contextlib.suppress(SystemExit):
-            for app in self.api("GET", "/apps"):
-                self.api("DELETE", f"/apps/{app['name']}")
-        self.process.stop()
+    def stop(self):
+        super().stop()
         for pid in processes_with(f"--socket={self.data}/"):
             os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(FileNotFoundError):
+            state = json.loads((self.data / "state.json").read_text())
+            clear_engine(f"dev.slipway.platform={state['platform']}", f"127.0.0.1:{state['ports']['registry']}/")
 
     def api(self, method, path, body=None):
         request = urllib.request.Request(
@@ -153,9 +173,23 @@ class Platform:
         return f"ssh://127.0.0.1/{name}.git"
 
     def idle_rss_mb(self):
-        """Resident memory of the server and of the apps' router together."""
+        """Resident memory of the server, and of the apps' router."""
         time.sleep(IDLE_SECONDS)
-        return sum(rss_mb(pid) for pid in [self.process.child.pid, *processes_with(f"--socket={self.data}/")])
+        return rss_mb(self.process.child.pid), sum(map(rss_mb, processes_with(f"--socket={self.data}/")))
+
+
+def clear_engine(label, images):
+    """Removes the containers with this label and the images whose names begin so."""
+
+    def docker(*words):
+        return subprocess.run(["docker", *words], capture_output=True, text=True).stdout.split()
+
+    containers = docker("ps", "--all", "--quiet", "--filter", f"label={label}")
+    if containers:
+        docker("rm", "--force", *containers)
+    names = [name for name in docker("images", "--format", "{{.Repository}}:{{.Tag}}") if name.startswith(images)]
+    if names:
+        docker("rmi", *names)
 
 
 def rss_mb(pid):
@@ -174,7 +208,7 @@ def processes_with(word):
                 yield int(folder.name)
 
 
-class Registry:
+class Registry(Part):
     """The peer's; the same program and the same settings as Slipway's private one."""
 
     def __init__(self, folder):
@@ -182,20 +216,20 @@ class Registry:
         folder.mkdir()
         self.address = f"127.0.0.1:{free_port()}"
 
-    def __enter__(self):
+    def stop(self):
+        super().stop()
+        clear_engine("slipway.bench", f"{self.address}/")
+
+    def start(self):
         config = self.folder / "config.yml"
         storage = {"filesystem": {"rootdirectory": str(self.folder / "storage")}, "delete": {"enabled": True}}
         quiet = {"level": "warn", "accesslog": {"disabled": True}}
         config.write_text(json.dumps({"version": 0.1, "log": quiet, "storage": storage, "http": {"addr": self.address}}))
         self.process = Process(["docker-registry", "serve", config], self.folder / "log")
         self.process.wait_for("The peer's registry", lambda: answers(f"http://{self.address}/v2/"))
-        return self
-
-    def __exit__(self, *_):
-        self.process.stop()
 
 
-class OpenSsh:
+class OpenSsh(Part):
     """sshd, run by hand with keys of its own, and bare repositories that are pushed to by git's own receive-pack."""
 
     def __init__(self, folder, registry):
@@ -203,7 +237,7 @@ class OpenSsh:
         folder.mkdir()
         self.port = free_port()
 
-    def __enter__(self):
+    def start(self):
         host_key = self.folder / "host_key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True)
         key = make_key(self.folder)
@@ -222,10 +256,6 @@ class OpenSsh:
         self.process.wait_for("sshd", self.listens)
         user = pwd.getpwuid(os.geteuid()).pw_name
         self.config = write_ssh_config(self.folder, self.port, user, key, " ".join(host_key.with_suffix(".pub").read_text().split()[:2]))
-        return self
-
-    def __exit__(self, *_):
-        self.process.stop()
 
     def listens(self):
         with socket.socket() as probe:

@@ -117,13 +117,7 @@ def script_peer(name, openssh):
     hook.chmod(0o755)
     front = Front(ports)
 
-    def close():
-        front.close()
-        found = subprocess.run([docker, "ps", "-aq", "--filter", f"label=slipway.bench={name}"], check=True, capture_output=True, text=True)
-        if found.stdout.split():
-            subprocess.run([docker, "rm", "--force", *found.stdout.split()], check=True, capture_output=True)
-
-    return Side(Checkout(openssh.folder / name, openssh.config, address), front.port, name, close)
+    return Side(Checkout(openssh.folder / name, openssh.config, address), front.port, name, front.close)
 
 
 def docker_with_buildkit():

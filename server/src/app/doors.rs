@@ -42,7 +42,7 @@ pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsP
     let doors = Arc::new(Doors {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         http_url: settings.http.base_url(),
-        app_url: platform.routes_apps().then(|| settings.apps.url_of("{app}")),
+        app_url: platform.routes_apps().then(|| settings.apps.url_of("{app}").trim_end_matches('/').to_owned()),
         ssh_host: ssh_host.clone(),
         ssh_port,
         ssh_user: "git".to_owned(),

@@ -23,7 +23,7 @@ use crate::local::router;
 use crate::local::state::{DataDir, Layout};
 use crate::platform::Platform;
 use crate::queue::Queue;
-use crate::registry::Registry;
+use crate::registry::{Registry, Scheme};
 use crate::ssh::HostKey;
 use crate::target::docker::DockerTarget;
 use crate::target::kubernetes::{Access, Credentials, KubernetesTarget, Patience};
@@ -59,7 +59,9 @@ impl Parts {
             None => Some(PrivateRegistry::start(&mut data, &args.docker.host).await?),
         };
         let addresses = Addresses::of(&args, registry.as_ref())?;
-        let images = Registry::new(&addresses.push, &addresses.pull, args.registry.login(&addresses.push)?);
+        let scheme = if args.registry.plain_http { Scheme::Http } else { Scheme::Https };
+        let login = args.registry.login(&addresses.push)?;
+        let images = Registry::new(&addresses.push, &addresses.pull, login, scheme);
         let pull_login = args.registry.login(&addresses.pull)?;
         let draining = TaskTracker::new();
         let router = match args.kubernetes.target() {
@@ -74,7 +76,11 @@ impl Parts {
                 let control = router.control.clone();
                 Target::Docker(DockerTarget::new(engine.api().clone(), control, settings, draining.clone()))
             }
-            None => Target::Kubernetes(cluster(&args).await?),
+            None => {
+                let cluster = cluster(&args).await?;
+                addresses.check_for(&args, &cluster)?;
+                Target::Kubernetes(cluster)
+            }
         };
         let key_file = args.data.key_file.clone().unwrap_or_else(|| data.layout().key_file());
         let platform = Platform {
@@ -126,8 +132,22 @@ impl Addresses {
             (None, Some(private)) => private.address(),
             (None, None) => bail!("invariant: a registry is set or private"),
         };
+        // An address that was given is the operator's word; only the default is judged below.
         let pull = args.registry.pull.clone().unwrap_or_else(|| push.clone());
         Ok(Self { push, pull })
+    }
+
+    /// Nodes of another machine cannot pull from our loopback.
+    fn check_for(&self, args: &ServeArgs, cluster: &KubernetesTarget) -> anyhow::Result<()> {
+        let apiserver = cluster.apiserver().parse().context("the kubeconfig's address of the cluster")?;
+        match config::check_pull_address(&self.pull, &apiserver) {
+            Err(error) if args.registry.pull.is_none() => Err(error.into()),
+            Err(_) => {
+                warn!("Every node has to reach a registry at {} (SLIPWAY_REGISTRY_PULL)", self.pull);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

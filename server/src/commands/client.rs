@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::domain::access::Principal;
 use crate::web::InProcess;
+use crate::web::api::config_vars::RELEASE;
 use crate::web::api::shapes::Refusal;
 
 /// How long the server may take to accept a connection.
@@ -115,6 +116,19 @@ impl Client {
         let body = serde_json::to_vec(body).expect("invariant: the API's shapes are JSON");
         let answer = self.call(Call { method, path, range: None, body: Some(body) }).await?;
         parsed(answer).await
+    }
+
+    /// Changes config vars; the version of the release that it made, or `None` if nothing changed.
+    pub(super) async fn change_config(
+        &self,
+        path: &str,
+        changes: &impl Serialize,
+    ) -> Result<Option<i64>, ClientError> {
+        let body = serde_json::to_vec(changes).expect("invariant: the API's shapes are JSON");
+        let answer = self.call(Call { method: Method::PATCH, path, range: None, body: Some(body) }).await?;
+        let release = answer.headers.get(RELEASE).and_then(|value| value.to_str().ok()?.parse().ok());
+        parsed::<serde_json::Value>(answer).await?;
+        Ok(release)
     }
 
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -17,6 +17,7 @@ mod login;
 mod people;
 mod processes;
 mod releases;
+mod rollback;
 mod run;
 pub(crate) mod saved;
 pub(crate) mod terminal;

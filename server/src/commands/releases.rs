@@ -1,16 +1,10 @@
 //! The history of what ran.
 
-use std::time::Duration;
-
-use axum::http::Method;
-use serde_json::json;
-
 use super::client::path;
 use super::failure::Failure;
 use super::grammar::Newest;
 use super::run::Session;
 use super::text::when;
-use crate::domain::names::AppName;
 use crate::web::api::shapes::Release;
 
 pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
@@ -94,38 +88,4 @@ fn facts(release: &Release) -> Vec<[String; 2]> {
     let known = optional.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
     facts.extend(known);
     facts
-}
-
-/// How often a release is looked at until it is live.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-pub(super) async fn roll_back(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
-    let app = session.app(None).await?;
-    let goal = which.as_ref().map_or_else(|| "the release before".to_owned(), Clone::clone);
-    session.terminal.note(&format!("Rolling back {app} to {goal}... ")).await;
-    let all = path(&["apps", app.as_str(), "releases"]);
-    let made: Release = session.client.send(Method::POST, &all, &json!({ "release": which })).await?;
-    finish(session, &app, made.version).await?;
-    let undo = session.typed("rollback");
-    session.terminal.line(format!("Rolled back as v{}; to undo it: {undo}", made.version)).await
-}
-
-/// Waits until a release is live, or says why it is not.
-pub(super) async fn finish(session: &mut Session, app: &AppName, version: i64) -> Result<(), Failure> {
-    let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
-    loop {
-        let release: Release = session.client.get(&one).await?;
-        match release.status.as_str() {
-            "pending" => tokio::time::sleep(LOOK_EVERY).await,
-            "succeeded" => {
-                session.terminal.note(&format!("done, v{version}\n")).await;
-                return Ok(());
-            }
-            _ => {
-                session.terminal.note("failed\n").await;
-                let reason = release.reason.unwrap_or_else(|| "no reason was recorded".to_owned());
-                return Err(Failure::refused(format!("v{version}: {reason}")));
-            }
-        }
-    }
 }

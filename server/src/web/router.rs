@@ -9,9 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Web;
 use super::admission::{Access, admit};
-use super::api::{
-    account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users,
-};
+use super::api::{account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users};
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
 use super::{etag, request};
@@ -62,7 +60,6 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}/builds",                      App(Read),       get(builds::list)),
         route(Method::GET,    "/apps/{app}/builds/{build}",              App(Read),       get(builds::info)),
         route(Method::GET,    "/apps/{app}/builds/{build}/output",       App(Read),       get(builds::output)),
-
         route(Method::POST,   "/apps/{app}/builds/{build}/cancel",       App(Deploy),     post(builds::cancel)),
         route(Method::POST,   "/apps/{app}/builds/{build}/retry",        App(Deploy),     post(builds::retry)),
 

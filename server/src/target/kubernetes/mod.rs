@@ -80,6 +80,11 @@ impl KubernetesTarget {
         Ok(Self { cluster, platform: access.platform, patience: access.patience })
     }
 
+    /// Where the apiserver is: `https://cluster.example:6443`.
+    pub(crate) fn apiserver(&self) -> &str {
+        self.cluster.address()
+    }
+
     /// Moves the app from `previous` to `next` and watches until all its process types are healthy.
     ///
     /// After `Failed` every process type runs `previous` again (or what was found before the first push), and the text
