@@ -72,7 +72,7 @@ impl Parts {
             Some(router) => {
                 let version = router.ensure().await?;
                 info!("The apps' router {} answers on {}", version.version, version.address);
-                let settings = docker::Settings::new(data.platform().as_str());
+                let settings = docker::Settings::new(data.platform().as_str(), args.rollout.drain);
                 let control = router.control.clone();
                 Target::Docker(DockerTarget::new(engine.api().clone(), control, settings, draining.clone()))
             }

@@ -182,10 +182,7 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
         }
         Err(Stop::Failed(reason)) => (BuildStatus::Failed, reason),
         Err(Stop::Superseded(reason)) => (BuildStatus::Superseded, reason),
-        Err(Stop::Canceled) => {
-            let by = line.build.reason.clone();
-            (BuildStatus::Canceled, by.unwrap_or_else(|| "canceled".to_owned()))
-        }
+        Err(Stop::Canceled) => (BuildStatus::Canceled, who_canceled(line).await),
     };
     info!(status = status.as_str(), "The build ended: {reason}");
     count(status);
@@ -195,6 +192,16 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
         builds::end(&mut conn, &line.build, status, Some(&reason)).await
     };
     record.await.map(|_| ()).map_err(|error| retry(error.into()))
+}
+
+/// `canceled by ada`, as the one who asked has written it since the build began.
+async fn who_canceled(line: &Line) -> String {
+    let look = async {
+        let mut conn = line.platform.pool.acquire().await?;
+        builds::by_id(&mut conn, line.build.id).await
+    };
+    let reason = look.await.ok().flatten().and_then(|build| build.reason);
+    reason.unwrap_or_else(|| "canceled".to_owned())
 }
 
 async fn close(platform: &Platform, build: &Build) -> anyhow::Result<()> {
