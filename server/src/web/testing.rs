@@ -1,6 +1,7 @@
 //! The API over a database of its own, with people in every role.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -27,7 +28,7 @@ use crate::domain::names::TeamName;
 use crate::local::router::tests::{Running, router};
 use crate::platform::Platform;
 use crate::queue::Queue;
-use crate::registry::Registry;
+use crate::registry::{Registry, Scheme};
 use crate::target::Target;
 use crate::target::docker::{DockerTarget, Settings};
 
@@ -67,7 +68,7 @@ impl TestApi {
         let target = DockerTarget::new(
             engine.api().clone(),
             router.control.clone(),
-            Settings::new("api-test"),
+            Settings::new("api-test", Duration::from_secs(1)),
             Default::default(),
         );
         let settings = config::tests::serve(&[]);
@@ -76,7 +77,7 @@ impl TestApi {
             keys: Arc::new(keys),
             repositories: folder.path().join("repositories"),
             engine,
-            registry: Registry::new("127.0.0.1:5999", "127.0.0.1:5999", None),
+            registry: Registry::new("127.0.0.1:1", "127.0.0.1:1", None, Scheme::Http),
             pull_login: None,
             target: Arc::new(Target::Docker(target)),
             router: None,

@@ -40,7 +40,6 @@ use super::{RolloutError, Workload};
 use crate::transcript::Transcript;
 use cluster::Cluster;
 pub(crate) use cluster::ConnectError;
-pub(crate) use health::Health;
 pub(crate) use logs::LogSource;
 pub(crate) use reconcile::Reconciled;
 pub(crate) use watch::Patience;
