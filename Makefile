@@ -13,7 +13,7 @@ state = $(CURDIR)/target
 # The Docker engine to work with: DOCKER_HOST's, the machine's, else one of our own.
 with_engine = deploy/engine run $(state)/$(1)/engine
 
-.PHONY: help setup build demo down test test-engines lint bench queries
+.PHONY: help setup build demo down test test-engines lint bench sqlx
 
 help:
 	@echo 'make setup                   install what this machine lacks'
@@ -24,7 +24,7 @@ help:
 	@echo 'make test-engines            those that touch the engine, on Docker Engine 29'
 	@echo 'make lint                    formatting and lints'
 	@echo 'make bench                   pushes beside the plain tools doing the same'
-	@echo 'make queries                 write .sqlx anew after a change of SQL (needs DATABASE_URL)'
+	@echo 'make sqlx                    write .sqlx anew after a change of SQL'
 
 setup:
 	deploy/setup test
@@ -58,5 +58,6 @@ bench:
 	@deploy/setup bench
 	@$(call with_engine,bench) tests/bench/run --rounds $(ROUNDS)
 
-queries:
-	cargo sqlx prepare --workspace -- --all-targets
+sqlx:
+	@deploy/setup run
+	@deploy/sqlx

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde_json::json;
+use tracing::warn;
 
 use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
@@ -14,7 +15,9 @@ use crate::db::{apps, audit, config};
 use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
+use crate::pipeline::rollouts::Kind;
 use crate::platform::Platform;
+use crate::target::Whose;
 
 /// Why an action was not done.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +30,6 @@ pub(crate) enum ActionError {
     Conflict(String),
     #[error("{0}")]
     NotFound(String),
-    /// The target does not answer.
-    #[error("{0}")]
-    Unavailable(String),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error("internal error")]
@@ -42,9 +42,7 @@ impl ActionError {
     /// The sentence for the user; what is ours to mend stays in our log.
     pub(crate) fn said(&self) -> String {
         match self {
-            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
-                text.clone()
-            }
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) => text.clone(),
             Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
             Self::Internal(_) | Self::Crypto(_) => {
                 "the platform could not do it; its log has the cause".to_owned()
@@ -118,6 +116,17 @@ impl Platform {
         }
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
+        // A rollout in flight lets go; whatever fails below is found again by the upkeep.
+        self.rollouts.announce(app.id, i64::MAX, Kind::Code);
+        let whose = Whose { app: &app.name, adopted: app.adoption.as_ref() };
+        if let Err(error) = self.target.remove(whose).await {
+            warn!(app = %app.name, "The destroyed app's processes could not be ended yet: {error:#}");
+        }
+        if let Err(error) = tokio::fs::remove_dir_all(self.repository_path(app.id)).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(app = %app.name, "The destroyed app's repository could not be removed: {error}");
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,4 +170,12 @@ pub(crate) fn protocol(text: &str) -> Option<String> {
     let harmless = |c: u8| c.is_ascii_alphanumeric() || b"=:._-".contains(&c);
     let fits = !text.is_empty() && text.len() <= LONGEST_PROTOCOL && text.bytes().all(harmless);
     fits.then(|| text.to_owned())
+}
+
+/// What addresses are counted by: an IPv6 client owns a whole /64.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address => address,
+    }
 }

@@ -18,6 +18,7 @@ use crate::domain::ids::{AppId, ReleaseId};
 use crate::domain::names::{AppName, ProcessType};
 use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
+use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
 use crate::pipeline::log::LogHub;
 use crate::pipeline::rollouts::Rollouts;
@@ -38,6 +39,8 @@ pub(crate) struct Platform {
     /// What the pulling side needs for the registry.
     pub(crate) pull_login: Option<RegistryLogin>,
     pub(crate) target: Arc<Target>,
+    /// The apps' router; `None` where a cluster routes.
+    pub(crate) router: Option<Arc<Keeper>>,
     pub(crate) queue: Queue,
     pub(crate) logs: LogHub,
     pub(crate) cancels: Cancels,

@@ -40,6 +40,13 @@ pub(crate) struct Registry {
     client: Client,
 }
 
+/// How a registry is spoken to; one on loopback is always spoken to in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Https,
+    Http,
+}
+
 /// Why the registry did not do what was asked. No text of these holds a credential.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
@@ -68,8 +75,14 @@ impl RegistryError {
 impl Registry {
     /// `push_address` is where this server and the builder reach the registry, `pull_address` where the machines do
     /// that run the apps: `host` or `host:port`.
-    pub(crate) fn new(push_address: &str, pull_address: &str, login: Option<RegistryLogin>) -> Self {
-        let plain = if is_loopback(push_address) { vec![push_address.to_owned()] } else { Vec::new() };
+    pub(crate) fn new(
+        push_address: &str,
+        pull_address: &str,
+        login: Option<RegistryLogin>,
+        scheme: Scheme,
+    ) -> Self {
+        let is_plain = scheme == Scheme::Http || is_loopback(push_address);
+        let plain = if is_plain { vec![push_address.to_owned()] } else { Vec::new() };
         let client = Client::new(ClientConfig {
             protocol: ClientProtocol::HttpsExcept(plain),
             connect_timeout: Some(CONNECT_TIMEOUT),
@@ -253,7 +266,7 @@ mod tests {
     fn registry(address: &str, login: Option<RegistryLogin>) -> Registry {
         // A second call finds it installed already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Registry::new(address, address, login)
+        Registry::new(address, address, login, Scheme::Https)
     }
 
     /// Imports a tiny image of ours with `content` in it.

@@ -36,11 +36,6 @@ impl Transcript {
         self.prefixed(" !     ", text.as_ref()).await;
     }
 
-    /// `=====> text`: a section or the result.
-    pub(crate) async fn result(&self, text: impl AsRef<str>) {
-        self.prefixed("=====> ", text.as_ref()).await;
-    }
-
     /// Output of a foreign program as it came: any bytes, any chunking.
     pub(crate) async fn output(&self, bytes: Bytes) {
         // The listener has gone only when the build is over; then nobody is left to tell.

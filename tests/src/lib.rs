@@ -1,1 +1,35 @@
+//! The harness of the end-to-end stories: a whole platform of its own, real people with real git, and the apps that
+//! they push.
+//!
+//! Invariant: nothing that a story started outlives it. A [`Platform`] that is dropped stops its server, and fails the
+//! story if jobs, containers or processes are left; a guard outside the test's process ends them even after a kill.
+//!
+//! What it needs stands in tests/README.md. A story whose needs are missing prints `skipped: …` and passes, unless
+//! SLIPWAY_REQUIRE_ALL=1.
 
+mod app;
+mod checkout;
+mod engine;
+mod guard;
+mod http;
+mod parts;
+mod person;
+mod platform;
+mod proxy;
+mod pushing;
+mod server;
+mod traffic;
+mod wait;
+
+pub use app::App;
+pub use checkout::{Checkout, Door};
+pub use engine::Engine;
+pub use http::Answer;
+pub use parts::{Setting, cluster, engine_or_skip, skip};
+pub use person::{Person, Said};
+pub use platform::{Platform, Start};
+pub use proxy::Proxy;
+pub use pushing::{Push, Pushing};
+pub use server::Server;
+pub use traffic::{Counts, Traffic};
+pub use wait::{LONG, SHORT, until, wait_for};

@@ -88,7 +88,8 @@ async fn refuse_pack(
             said
         }
     };
-    let results = request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
+    let results =
+        request.commands.iter().map(|command| RefResult::refused(&command.name, &sentence)).collect();
     reply.report(Err(sentence.clone()), results).await?;
     receive::linger(input).await;
     Ok(())
@@ -126,18 +127,29 @@ impl Push {
             Ruling::Deploy | Ruling::Move => RefResult::moved(&command.name),
         });
         let mut results = all_or_nothing(request, planned.collect());
-        for ((command, ruling), result) in request.commands.iter().zip(&rulings).zip(&mut results) {
-            if !result.is_refused() && *ruling == Ruling::Move {
-                result.outcome = self.move_tag(command).await;
-            }
+        // Tags do not wait for the build, unless all refs are to move or none.
+        if !request.capabilities.atomic {
+            self.move_tags(request, &rulings, &mut results).await;
         }
         for ((command, ruling), result) in request.commands.iter().zip(&rulings).zip(&mut results) {
             if !result.is_refused() && *ruling == Ruling::Deploy {
                 result.outcome = self.deploy(command, &options, &mut reply).await?;
             }
         }
+        if request.capabilities.atomic {
+            results = all_or_nothing(request, results);
+            self.move_tags(request, &rulings, &mut results).await;
+        }
         reply.report(Ok(()), results).await?;
         Ok(())
+    }
+
+    async fn move_tags(&self, request: &Request, rulings: &[Ruling], results: &mut [RefResult]) {
+        for ((command, ruling), result) in request.commands.iter().zip(rulings).zip(results) {
+            if !result.is_refused() && *ruling == Ruling::Move {
+                result.outcome = self.move_tag(command).await;
+            }
+        }
     }
 
     async fn move_tag(&self, command: &Command) -> RefOutcome {

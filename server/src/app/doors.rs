@@ -42,7 +42,9 @@ pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsP
     let doors = Arc::new(Doors {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         http_url: settings.http.base_url(),
-        app_url: platform.routes_apps().then(|| settings.apps.url_of("{app}").trim_end_matches('/').to_owned()),
+        app_url: platform
+            .routes_apps()
+            .then(|| settings.apps.url_of("{app}").trim_end_matches('/').to_owned()),
         ssh_host: ssh_host.clone(),
         ssh_port,
         ssh_user: "git".to_owned(),
@@ -126,7 +128,7 @@ async fn introduce(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, n
 }
 
 /// What the doors ask for. `api` serves the verbs; the gate before the API needs none.
-fn services(platform: Platform, api: Option<Router>) -> Services {
+pub(crate) fn services(platform: Platform, api: Option<Router>) -> Services {
     let (keys, tokens, git) = (platform.clone(), platform.clone(), platform);
     Services {
         authenticate_key: Arc::new(move |fingerprint, proof| {

@@ -1,7 +1,7 @@
 //! The one wiring function: from settings to a running server, and back down in the opposite order.
 
 pub(crate) mod admin;
-mod doors;
+pub(crate) mod doors;
 mod parts;
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use self::parts::Parts;
 use crate::config::ServeArgs;
+use crate::db::people;
 use crate::lifecycle::{Ended, Lifecycle};
 use crate::pipeline::{jobs, upkeep};
 use crate::platform::Platform;
@@ -35,6 +36,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
     let requeued = platform.queue.take_over().await.context("taking over the queue")?;
     if requeued > 0 {
         info!("Took over {requeued} jobs that the server before this one had in hand");
+    }
+    if people::users(&mut *platform.pool.acquire().await?).await?.is_empty() {
+        info!("Nobody has an account yet: `slipway admin <name>` on this machine makes the first admin and prints a token");
     }
     upkeep::converge(&platform).await;
     work(&platform, &lifecycle);

@@ -23,10 +23,10 @@ use crate::local::router;
 use crate::local::state::{DataDir, Layout};
 use crate::platform::Platform;
 use crate::queue::Queue;
-use crate::registry::Registry;
+use crate::registry::{Registry, Scheme};
 use crate::ssh::HostKey;
 use crate::target::docker::DockerTarget;
-use crate::target::kubernetes::{Access, Credentials, KubernetesTarget};
+use crate::target::kubernetes::{Access, Credentials, KubernetesTarget, Patience};
 use crate::target::{Target, docker};
 
 /// Between two tries to reach a database that is away at start.
@@ -59,10 +59,29 @@ impl Parts {
             None => Some(PrivateRegistry::start(&mut data, &args.docker.host).await?),
         };
         let addresses = Addresses::of(&args, registry.as_ref())?;
-        let images = Registry::new(&addresses.push, &addresses.pull, args.registry.login(&addresses.push)?);
+        let scheme = if args.registry.plain_http { Scheme::Http } else { Scheme::Https };
+        let login = args.registry.login(&addresses.push)?;
+        let images = Registry::new(&addresses.push, &addresses.pull, login, scheme);
         let pull_login = args.registry.login(&addresses.pull)?;
         let draining = TaskTracker::new();
-        let target = target(&args, &data, &engine, draining.clone()).await?;
+        let router = match args.kubernetes.target() {
+            config::Target::Docker => Some(router_of(&args, &data).await?),
+            config::Target::Kubernetes => None,
+        };
+        let target = match &router {
+            Some(router) => {
+                let version = router.ensure().await?;
+                info!("The apps' router {} answers on {}", version.version, version.address);
+                let settings = docker::Settings::new(data.platform().as_str(), args.rollout.drain);
+                let control = router.control.clone();
+                Target::Docker(DockerTarget::new(engine.api().clone(), control, settings, draining.clone()))
+            }
+            None => {
+                let cluster = cluster(&args).await?;
+                addresses.check_for(&args, &cluster)?;
+                Target::Kubernetes(cluster)
+            }
+        };
         let key_file = args.data.key_file.clone().unwrap_or_else(|| data.layout().key_file());
         let platform = Platform {
             pool: pool.clone(),
@@ -72,6 +91,7 @@ impl Parts {
             registry: images,
             pull_login,
             target: Arc::new(target),
+            router: router.map(Arc::new),
             queue: Queue::new(pool),
             logs: Default::default(),
             cancels: Default::default(),
@@ -112,8 +132,22 @@ impl Addresses {
             (None, Some(private)) => private.address(),
             (None, None) => bail!("invariant: a registry is set or private"),
         };
+        // An address that was given is the operator's word; only the default is judged below.
         let pull = args.registry.pull.clone().unwrap_or_else(|| push.clone());
         Ok(Self { push, pull })
+    }
+
+    /// Nodes of another machine cannot pull from our loopback.
+    fn check_for(&self, args: &ServeArgs, cluster: &KubernetesTarget) -> anyhow::Result<()> {
+        let apiserver = cluster.apiserver().parse().context("the kubeconfig's address of the cluster")?;
+        match config::check_pull_address(&self.pull, &apiserver) {
+            Err(error) if args.registry.pull.is_none() => Err(error.into()),
+            Err(_) => {
+                warn!("Every node has to reach a registry at {} (SLIPWAY_REGISTRY_PULL)", self.pull);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 
@@ -149,38 +183,21 @@ async fn connect(
     }
 }
 
-async fn target(
-    args: &ServeArgs,
-    data: &DataDir,
-    engine: &Engine,
-    draining: TaskTracker,
-) -> anyhow::Result<Target> {
-    match args.kubernetes.target() {
-        config::Target::Docker => {
-            let router = start_router(args, data).await?;
-            let settings = docker::Settings::new(data.platform().as_str());
-            Ok(Target::Docker(DockerTarget::new(engine.api().clone(), router, settings, draining)))
-        }
-        config::Target::Kubernetes => {
-            let settings = &args.kubernetes;
-            let credentials = match (&settings.kubeconfig, settings.in_cluster) {
-                (_, true) => Credentials::InCluster,
-                (Some(path), false) => {
-                    Credentials::Kubeconfig { path: path.clone(), context: settings.context.clone() }
-                }
-                (None, false) => {
-                    Credentials::Kubeconfig { path: default_kubeconfig(), context: settings.context.clone() }
-                }
-            };
-            let access = Access {
-                credentials,
-                namespace: Some(settings.namespace.clone()),
-                platform: "slipway".to_owned(),
-                patience: Default::default(),
-            };
-            Ok(Target::Kubernetes(KubernetesTarget::connect(access).await?))
-        }
-    }
+async fn cluster(args: &ServeArgs) -> anyhow::Result<KubernetesTarget> {
+    let settings = &args.kubernetes;
+    let context = settings.context.clone();
+    let credentials = match (&settings.kubeconfig, settings.in_cluster) {
+        (_, true) => Credentials::InCluster,
+        (Some(path), false) => Credentials::Kubeconfig { path: path.clone(), context },
+        (None, false) => Credentials::Kubeconfig { path: default_kubeconfig(), context },
+    };
+    let access = Access {
+        credentials,
+        namespace: Some(settings.namespace.clone()),
+        platform: "slipway".to_owned(),
+        patience: Patience { total: args.rollout.deadline, ..Patience::default() },
+    };
+    Ok(KubernetesTarget::connect(access).await?)
 }
 
 /// Where kubectl looks too.
@@ -188,17 +205,19 @@ fn default_kubeconfig() -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(".kube/config")
 }
 
-/// The apps' router, which outlives this process.
-async fn start_router(args: &ServeArgs, data: &DataDir) -> anyhow::Result<router::Control> {
+/// How the apps' router is started, and started again should it die: it outlives this process.
+async fn router_of(args: &ServeArgs, data: &DataDir) -> anyhow::Result<router::Keeper> {
     let folder = data.layout().router();
     tokio::fs::create_dir_all(&folder).await.context("making the router's folder")?;
     let socket = folder.join("control.sock");
     let mut settings = router::Settings::new(args.apps.listen, socket.clone(), folder.join("routes.json"));
     settings.domains = vec![args.apps.domain.clone()];
     settings.trusted_proxies = args.http.trusted_proxies.clone();
-    let control = router::Control::new(socket);
-    let version =
-        control.ensure_running(&router::Program::this()?, &settings, &data.layout().log_of("router")).await?;
-    info!("The apps' router {} answers on {}", version.version, args.apps.listen);
-    Ok(control)
+    let log = data.layout().log_of("router");
+    Ok(router::Keeper {
+        control: router::Control::new(socket),
+        program: router::Program::this()?,
+        settings,
+        log,
+    })
 }

@@ -2,11 +2,10 @@
 
 use axum::http::Method;
 use futures::TryStreamExt;
-use serde_json::json;
 
 use super::client::{ClientError, path};
 use super::failure::Failure;
-use super::grammar::{BuildsOutput, Newest};
+use super::grammar::{BuildsOutput, BuildsRetry, Newest};
 use super::run::Session;
 use super::text::{duration, short, when};
 use crate::domain::names::AppName;
@@ -19,15 +18,15 @@ const RECONNECT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let page = session.client.newest::<Build>(&of(&app, &[]), args.num).await?;
+    let rows = session.client.newest::<Build>(&of(&app, &[]), args.num).await?;
     if session.options.json {
-        return session.terminal.json(&page.rows).await;
+        return session.terminal.json(&rows).await;
     }
-    if page.rows.is_empty() {
+    if rows.is_empty() {
         return session.terminal.line(format!("{app} has no builds yet: `git push` starts the first.")).await;
     }
     session.terminal.heading(format!("{app} Builds")).await?;
-    session.terminal.rows(&page.rows.iter().map(row).collect::<Vec<_>>()).await
+    session.terminal.rows(&rows.iter().map(row).collect::<Vec<_>>()).await
 }
 
 fn row(build: &Build) -> [String; 7] {
@@ -51,7 +50,9 @@ fn state(build: &Build) -> String {
 
 pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let build = find(session, &app, which).await?;
+    let number = find(session, &app, which).await?.number.to_string();
+    // Only the answer about one build tells its stages.
+    let build: Build = session.client.get(&of(&app, &[&number])).await?;
     if session.options.json {
         return session.terminal.json(&build).await;
     }
@@ -75,16 +76,31 @@ fn facts(build: &Build) -> Vec<[String; 2]> {
         ("When:", Some(when(build.created_at))),
         ("Took:", took),
     ];
-    known.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).collect()
+    let known = known.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+    let stages = build.stages.iter().map(|stage| {
+        let took = stage.seconds.map_or_else(|| "running".to_owned(), |seconds| format!("{seconds:.1} s"));
+        [format!("  {}:", stage.name), took]
+    });
+    known.chain(stages).collect()
 }
 
 pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let build = find(session, &app, args.build).await?;
-    let number = build.number.to_string();
+    let build = find(session, &app, args.build.clone()).await?;
+    follow(session, &app, build.number, args).await
+}
+
+/// Prints the text of a build to its end; a build that did not succeed is the verb's failure.
+async fn follow(
+    session: &mut Session,
+    app: &AppName,
+    number: i64,
+    args: BuildsOutput,
+) -> Result<(), Failure> {
+    let number = number.to_string();
     let mut reader = Reader { offset: args.offset, tries: 0 };
     let follow = if args.no_follow { "" } else { "&follow=1" };
-    while let Err(broken) = reader.read(session, &of(&app, &[&number, "output"]), follow).await? {
+    while let Err(broken) = reader.read(session, &of(app, &[&number, "output"]), follow).await? {
         reader.tries += 1;
         if reader.tries > RECONNECTS {
             return Err(broken.into());
@@ -94,11 +110,50 @@ pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<
     if args.no_follow {
         return Ok(());
     }
-    let build: Build = session.client.get(&of(&app, &[&number])).await?;
+    let build: Build = session.client.get(&of(app, &[&number])).await?;
     match build.status.as_str() {
         "failed" => Err(Failure::refused(ending(&build))),
         _ => Ok(()),
     }
+}
+
+pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let build = match which {
+        Some(which) => find(session, &app, Some(which)).await?,
+        None => running(session, &app).await?,
+    };
+    let number = build.number.to_string();
+    let build: Build =
+        session.client.send(Method::POST, &of(&app, &[&number, "cancel"]), &serde_json::json!({})).await?;
+    if session.options.json {
+        return session.terminal.json(&build).await;
+    }
+    session.terminal.line(format!("Canceling build #{number}... done")).await
+}
+
+/// The build that is not over; the oldest if there are two.
+async fn running(session: &Session, app: &AppName) -> Result<Build, Failure> {
+    let rows = session.client.newest::<Build>(&of(app, &[]), 15).await?;
+    let running = rows.into_iter().rfind(|build| build.status == "pending");
+    running
+        .ok_or_else(|| Failure::refused(format!("no build of {app} is running: there is nothing to cancel")))
+}
+
+pub(super) async fn retry(session: &mut Session, args: BuildsRetry) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let number = find(session, &app, args.build).await?.number.to_string();
+    let build: Build =
+        session.client.send(Method::POST, &of(&app, &[&number, "retry"]), &serde_json::json!({})).await?;
+    if session.options.json {
+        return session.terminal.json(&build).await;
+    }
+    let started = format!("Build #{} builds {} of build #{number} again", build.number, short(&build.commit));
+    session.terminal.line(started).await?;
+    if args.detach {
+        return Ok(());
+    }
+    follow(session, &app, build.number, BuildsOutput { build: None, offset: 0, no_follow: false }).await
 }
 
 fn ending(build: &Build) -> String {
@@ -142,35 +197,14 @@ impl Reader {
     }
 }
 
-pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
-    let app = session.app(None).await?;
-    let number = find(session, &app, which).await?.number;
-    let one = of(&app, &[&number.to_string(), "cancel"]);
-    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
-    session.terminal.line(format!("Build #{} is being canceled", build.number)).await
-}
-
-pub(super) async fn retry(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
-    let app = session.app(None).await?;
-    let number = find(session, &app, which).await?.number;
-    let one = of(&app, &[&number.to_string(), "retry"]);
-    let build: Build = session.client.send(Method::POST, &one, &json!({})).await?;
-    session
-        .terminal
-        .line(format!("Building {} again as build #{}", short(&build.commit), build.number))
-        .await?;
-    output(session, BuildsOutput { build: Some(build.number.to_string()), offset: 0, no_follow: false }).await
-}
-
 /// The build named, or the newest.
 async fn find(session: &Session, app: &AppName, which: Option<String>) -> Result<Build, Failure> {
     if let Some(which) = which {
         let which = which.strip_prefix('#').unwrap_or(&which);
         return Ok(session.client.get(&of(app, &[which])).await?);
     }
-    let page = session.client.newest::<Build>(&of(app, &[]), 1).await?;
-    page.rows
-        .into_iter()
+    let rows = session.client.newest::<Build>(&of(app, &[]), 1).await?;
+    rows.into_iter()
         .next()
         .ok_or_else(|| Failure::refused(format!("{app} has no builds yet: `git push` starts the first")))
 }

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::domain::access::Principal;
 use crate::web::InProcess;
+use crate::web::api::config_vars::RELEASE;
 use crate::web::api::shapes::Refusal;
 
 /// How long the server may take to accept a connection.
@@ -71,12 +72,6 @@ struct Call<'a> {
     body: Option<Vec<u8>>,
 }
 
-/// A page of a list.
-pub(super) struct Page<T> {
-    pub(super) rows: Vec<T>,
-    pub(super) more: bool,
-}
-
 impl Client {
     pub(crate) fn http(base: Url, token: SecretString) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
@@ -89,6 +84,14 @@ impl Client {
         Ok(Self::Http(HttpClient { base, token, http }))
     }
 
+    /// What a later verb needs to be let in again; nothing within this process.
+    pub(super) fn credentials(&self) -> Option<(&Url, &SecretString)> {
+        match self {
+            Self::Http(client) => Some((&client.base, &client.token)),
+            Self::InProcess { .. } => None,
+        }
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let answer = self.call(Call { method: Method::GET, path, range: None, body: None }).await?;
         parsed(answer).await
@@ -99,11 +102,10 @@ impl Client {
         &self,
         path: &str,
         max: u16,
-    ) -> Result<Page<T>, ClientError> {
+    ) -> Result<Vec<T>, ClientError> {
         let range = format!("id ..; max={max}, order=desc");
         let answer = self.call(Call { method: Method::GET, path, range: Some(&range), body: None }).await?;
-        let more = answer.status == StatusCode::PARTIAL_CONTENT;
-        Ok(Page { rows: parsed(answer).await?, more })
+        parsed(answer).await
     }
 
     pub(super) async fn send<T: DeserializeOwned>(
@@ -115,6 +117,19 @@ impl Client {
         let body = serde_json::to_vec(body).expect("invariant: the API's shapes are JSON");
         let answer = self.call(Call { method, path, range: None, body: Some(body) }).await?;
         parsed(answer).await
+    }
+
+    /// Changes config vars; the version of the release that it made, or `None` if nothing changed.
+    pub(super) async fn change_config(
+        &self,
+        path: &str,
+        changes: &impl Serialize,
+    ) -> Result<Option<i64>, ClientError> {
+        let body = serde_json::to_vec(changes).expect("invariant: the API's shapes are JSON");
+        let answer = self.call(Call { method: Method::PATCH, path, range: None, body: Some(body) }).await?;
+        let release = answer.headers.get(RELEASE).and_then(|value| value.to_str().ok()?.parse().ok());
+        parsed::<serde_json::Value>(answer).await?;
+        Ok(release)
     }
 
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::Method;
-
 use super::client::path;
 use super::failure::Failure;
-use super::releases;
+use super::rollback::announce_and_wait;
 use super::run::Session;
-use crate::domain::names::{AppName, ConfigKey, NameError};
-use crate::web::api::shapes::Release;
+use crate::domain::names::{AppName, ConfigKey};
 
 pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     let app = session.app(None).await?;
@@ -38,43 +35,43 @@ pub(super) async fn get(session: &mut Session, name: &ConfigKey) -> Result<(), F
     session.terminal.line(value).await
 }
 
-/// `NAME=value` pairs; a value may hold anything, `=` too.
-pub(super) async fn set(session: &mut Session, pairs: &[String]) -> Result<(), Failure> {
+pub(super) async fn set(session: &mut Session, vars: &[String]) -> Result<(), Failure> {
     let mut changes = BTreeMap::new();
-    for pair in pairs {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Failure::Usage(format!("`{pair}` is no setting: write NAME=value, with quotes round spaces"))
+    for var in vars {
+        let (name, value) = var.split_once('=').ok_or_else(|| {
+            // A value that went without its name is not repeated: it may be a secret.
+            Failure::refused(
+                "every config var is `NAME=value`, with no space around `=`; quote values that hold spaces",
+            )
         })?;
-        let name: ConfigKey = name.parse().map_err(|error: NameError| Failure::Usage(error.to_string()))?;
+        let name: ConfigKey = name.parse().map_err(|error| Failure::refused(format!("{error}")))?;
         changes.insert(name, Some(value.to_owned()));
     }
-    change(session, "Setting", changes).await
+    change(session, "Setting", &changes).await
 }
 
 pub(super) async fn unset(session: &mut Session, names: &[ConfigKey]) -> Result<(), Failure> {
     let changes = names.iter().map(|name| (name.clone(), None)).collect();
-    change(session, "Unsetting", changes).await
+    change(session, "Unsetting", &changes).await
 }
 
-/// Changes config vars and waits for the release that this makes.
 async fn change(
     session: &mut Session,
     doing: &str,
-    changes: BTreeMap<ConfigKey, Option<String>>,
+    changes: &BTreeMap<ConfigKey, Option<String>>,
 ) -> Result<(), Failure> {
     let app = session.app(None).await?;
-    let names: Vec<&str> = changes.keys().map(ConfigKey::as_str).collect();
-    session.terminal.note(&format!("{doing} {} and restarting {app}... ", names.join(", "))).await;
-    let all = path(&["apps", app.as_str(), "releases"]);
-    let before = session.client.newest::<Release>(&all, 1).await?.rows.first().map(|release| release.version);
-    let address = path(&["apps", app.as_str(), "config-vars"]);
-    let _now: BTreeMap<ConfigKey, String> = session.client.send(Method::PATCH, &address, &changes).await?;
-    let after = session.client.newest::<Release>(&all, 1).await?.rows.first().map(|release| release.version);
-    match after {
-        Some(version) if after != before => releases::finish(session, &app, version).await,
-        _ => {
-            session.terminal.note("nothing changed\n").await;
-            Ok(())
+    let release =
+        session.client.change_config(&path(&["apps", app.as_str(), "config-vars"]), changes).await?;
+    if session.options.json {
+        return session.terminal.json(&serde_json::json!({ "release": release })).await;
+    }
+    let names = changes.keys().map(ConfigKey::as_str).collect::<Vec<_>>().join(", ");
+    let doing = format!("{doing} {names} and restarting {app}");
+    match release {
+        Some(version) => announce_and_wait(session, &app, &doing, version).await,
+        None => {
+            session.terminal.line(format!("{doing}... nothing to do: {app} has it like this already")).await
         }
     }
 }

@@ -73,12 +73,13 @@ pub(crate) enum Verb {
 
     /// List releases, newest first
     Releases(Newest),
-    /// Go back to an earlier release, code and config: the one before the current, or for example v12
-    #[command(name = "releases:rollback", visible_alias = "rollback")]
-    ReleasesRollback { release: Option<String> },
     /// Show a release: the current one, or for example v12
     #[command(name = "releases:info")]
     ReleasesInfo { release: Option<String> },
+
+    /// Go back to an earlier release, code and config: the one before the current, or for example v12
+    #[command(visible_alias = "releases:rollback")]
+    Rollback(Rollback),
 
     /// List builds, newest first
     Builds(Newest),
@@ -89,36 +90,35 @@ pub(crate) enum Verb {
     #[command(name = "builds:output")]
     BuildsOutput(BuildsOutput),
 
-    /// Stop a build: the newest, or one by its number
+    /// Cancel a build: the one that runs, or one by its number
     #[command(name = "builds:cancel")]
     BuildsCancel { build: Option<String> },
-    /// Build a commit again that was built before: the newest build's, or another one's
+    /// Build the commit of a build again: the newest, or one by its number
     #[command(name = "builds:retry")]
-    BuildsRetry { build: Option<String> },
-
-    /// List what runs
-    Ps,
-    /// Print what the processes write
-    Logs(Logs),
+    BuildsRetry(BuildsRetry),
 
     /// List config vars with their values
     Config,
     /// Print the value of one config var
     #[command(name = "config:get")]
     ConfigGet { name: ConfigKey },
-
     /// Set config vars, which makes a release
     #[command(name = "config:set")]
     ConfigSet {
         #[arg(required = true, value_name = "NAME=value")]
-        pairs: Vec<String>,
+        vars: Vec<String>,
     },
     /// Unset config vars, which makes a release
-    #[command(name = "config:unset")]
+    #[command(name = "config:unset", visible_alias = "config:remove")]
     ConfigUnset {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<ConfigKey>,
     },
+
+    /// List the app's processes
+    Ps,
+    /// Print what the app's processes write
+    Logs(Logs),
 
     /// List who has access to the app, or to a team
     Access(TeamChoice),
@@ -233,16 +233,34 @@ pub(crate) struct BuildsOutput {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct Rollback {
+    /// For example v12
+    pub(crate) release: Option<String>,
+    /// Do not wait until it runs
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildsRetry {
+    /// The number; the newest if left out
+    pub(crate) build: Option<String>,
+    /// Do not follow its output
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Logs {
-    /// How many lines from before now
-    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=1500))]
-    pub(crate) num: u16,
-    /// Only of this process type
-    #[arg(short, long)]
-    pub(crate) ps: Option<ProcessType>,
-    /// Stay and print what comes
+    /// Go on printing what is written from now on
     #[arg(short, long)]
     pub(crate) tail: bool,
+    /// How many lines from before now
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1500))]
+    pub(crate) num: u16,
+    /// Only processes of this type
+    #[arg(short, long, alias = "dyno", short_alias = 'd')]
+    pub(crate) ps: Option<ProcessType>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -14,13 +14,14 @@ const END: &str = "# Slipway: end";
 /// Signs in on the command line; over SSH, where the key has proved who asks, it prints what to copy.
 pub(super) async fn login(session: &mut Session, args: Login) -> Result<(), Failure> {
     let doors: Doors = session.client.get("/platform").await?;
-    if session.options.json {
-        return session.terminal.json(&doors).await;
-    }
-    if session.door == Door::Ssh {
+    if session.door == Door::Ssh && !session.options.json {
         return print_for_ssh(session, &doors).await;
     }
     let account: Account = session.client.get("/account").await?;
+    saved::remember(&session.client)?;
+    if session.options.json {
+        return session.terminal.json(&doors).await;
+    }
     session.terminal.line(format!("Signed in to {} as {}.", doors.http_url, account.name)).await?;
     let known_hosts = saved::folder()?.join("known_hosts");
     write_private(&known_hosts, &host_keys(&doors))?;

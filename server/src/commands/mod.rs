@@ -17,9 +17,12 @@ mod login;
 mod people;
 mod processes;
 mod releases;
+mod rollback;
 mod run;
 pub(crate) mod saved;
 pub(crate) mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tokens;
 

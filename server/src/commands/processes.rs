@@ -1,12 +1,14 @@
 //! What runs, and what it writes.
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 
 use super::client::path;
 use super::failure::Failure;
 use super::grammar::Logs;
 use super::run::Session;
-use super::text::since;
+use super::text::when;
 use crate::web::api::shapes::Dyno;
 
 pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
@@ -16,20 +18,33 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
         return session.terminal.json(&dynos).await;
     }
     if dynos.is_empty() {
-        return session.terminal.line(format!("{app} runs nothing: `git push` starts its processes.")).await;
+        return session.terminal.line(format!("No processes of {app} run. `git push` starts them.")).await;
     }
-    session.terminal.heading(format!("{app} Processes")).await?;
-    let now = jiff::Timestamp::now();
-    let rows: Vec<[String; 5]> = dynos
-        .iter()
-        .map(|dyno| {
-            let restarts =
-                if dyno.restarts == 0 { String::new() } else { format!("{} restarts", dyno.restarts) };
-            let state = format!("{} (~ {} ago)", dyno.state, since(dyno.created_at, now));
-            [dyno.name.clone(), state, format!("v{}", dyno.release.version), restarts, dyno.command.clone()]
-        })
-        .collect();
-    session.terminal.rows(&rows).await
+    let mut types: BTreeMap<String, Vec<Dyno>> = BTreeMap::new();
+    for dyno in dynos {
+        types.entry(dyno.process_type.clone()).or_default().push(dyno);
+    }
+    let mut between = "";
+    for (process_type, dynos) in types {
+        session.terminal.bytes(between.as_bytes()).await?;
+        between = "\n";
+        let command = dynos.first().map_or("", |dyno| dyno.command.as_str());
+        session.terminal.heading(format!("{process_type}: `{command}` ({})", dynos.len())).await?;
+        for dyno in dynos {
+            session.terminal.line(of(&dyno)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `web.1: up 2026/11/21 10:00:00 +0000 (~ 3m ago), v12`
+fn of(dyno: &Dyno) -> String {
+    let restarts = match dyno.restarts {
+        0 => String::new(),
+        1 => ", restarted once".to_owned(),
+        times => format!(", restarted {times} times"),
+    };
+    format!("{}: {} {}, v{}{restarts}", dyno.name, dyno.state, when(dyno.updated_at), dyno.release.version)
 }
 
 pub(super) async fn logs(session: &mut Session, args: Logs) -> Result<(), Failure> {
@@ -43,7 +58,7 @@ pub(super) async fn logs(session: &mut Session, args: Logs) -> Result<(), Failur
     }
     let mut text = session.client.stream(&address).await?;
     while let Some(chunk) = text.try_next().await? {
-        session.terminal.output(&chunk).await?;
+        session.terminal.bytes(&chunk).await?;
     }
     Ok(())
 }

@@ -1,44 +1,38 @@
 //! The history of what ran.
 
-use std::time::Duration;
-
-use axum::http::Method;
-use serde_json::json;
-
 use super::client::path;
 use super::failure::Failure;
 use super::grammar::Newest;
 use super::run::Session;
 use super::text::when;
-use crate::domain::names::AppName;
 use crate::web::api::shapes::Release;
 
 pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let all = path(&["apps", app.as_str(), "releases"]);
-    let page = session.client.newest::<Release>(&all, args.num).await?;
+    let rows = session.client.newest::<Release>(&all, args.num).await?;
     if session.options.json {
-        return session.terminal.json(&page.rows).await;
+        return session.terminal.json(&rows).await;
     }
-    if page.rows.is_empty() {
+    if rows.is_empty() {
         return session
             .terminal
             .line(format!("{app} has no releases yet: `git push` makes the first."))
             .await;
     }
-    let current = match page.rows.iter().find(|release| release.current) {
+    let current = match rows.iter().find(|release| release.current) {
         Some(release) => Some(release.version),
         None => current(session, &all).await?,
     };
     let current = current.map_or_else(String::new, |version| format!(" - Current: v{version}"));
     session.terminal.heading(format!("{app} Releases{current}")).await?;
-    session.terminal.rows(&page.rows.iter().map(row).collect::<Vec<_>>()).await
+    session.terminal.rows(&rows.iter().map(row).collect::<Vec<_>>()).await
 }
 
 /// Which release is current when it is not among the newest: many failed since.
 async fn current(session: &Session, all: &str) -> Result<Option<i64>, Failure> {
-    let page = session.client.newest::<Release>(all, 1000).await?;
-    Ok(page.rows.iter().find(|release| release.current).map(|release| release.version))
+    let rows = session.client.newest::<Release>(all, 1000).await?;
+    Ok(rows.iter().find(|release| release.current).map(|release| release.version))
 }
 
 fn row(release: &Release) -> [String; 5] {
@@ -66,12 +60,12 @@ pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result
 
 /// The current release; before there is one, the newest.
 async fn newest_that_matters(session: &Session, app: &str) -> Result<Release, Failure> {
-    let mut page = session.client.newest::<Release>(&path(&["apps", app, "releases"]), 1000).await?;
-    let chosen = page.rows.iter().position(|release| release.current).unwrap_or(0);
-    if page.rows.is_empty() {
+    let mut rows = session.client.newest::<Release>(&path(&["apps", app, "releases"]), 1000).await?;
+    let chosen = rows.iter().position(|release| release.current).unwrap_or(0);
+    if rows.is_empty() {
         return Err(Failure::refused(format!("{app} has no releases yet: `git push` makes the first")));
     }
-    Ok(page.rows.swap_remove(chosen))
+    Ok(rows.swap_remove(chosen))
 }
 
 fn facts(release: &Release) -> Vec<[String; 2]> {
@@ -94,38 +88,4 @@ fn facts(release: &Release) -> Vec<[String; 2]> {
     let known = optional.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
     facts.extend(known);
     facts
-}
-
-/// How often a release is looked at until it is live.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-pub(super) async fn roll_back(session: &mut Session, which: Option<String>) -> Result<(), Failure> {
-    let app = session.app(None).await?;
-    let goal = which.as_ref().map_or_else(|| "the release before".to_owned(), Clone::clone);
-    session.terminal.note(&format!("Rolling back {app} to {goal}... ")).await;
-    let all = path(&["apps", app.as_str(), "releases"]);
-    let made: Release = session.client.send(Method::POST, &all, &json!({ "release": which })).await?;
-    finish(session, &app, made.version).await?;
-    let undo = session.typed("rollback");
-    session.terminal.line(format!("Rolled back as v{}; to undo it: {undo}", made.version)).await
-}
-
-/// Waits until a release is live, or says why it is not.
-pub(super) async fn finish(session: &mut Session, app: &AppName, version: i64) -> Result<(), Failure> {
-    let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
-    loop {
-        let release: Release = session.client.get(&one).await?;
-        match release.status.as_str() {
-            "pending" => tokio::time::sleep(LOOK_EVERY).await,
-            "succeeded" => {
-                session.terminal.note(&format!("done, v{version}\n")).await;
-                return Ok(());
-            }
-            _ => {
-                session.terminal.note("failed\n").await;
-                let reason = release.reason.unwrap_or_else(|| "no reason was recorded".to_owned());
-                return Err(Failure::refused(format!("v{version}: {reason}")));
-            }
-        }
-    }
 }

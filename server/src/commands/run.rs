@@ -1,13 +1,13 @@
 //! From words to a verb, from a verb to an exit status.
 
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
 
 use super::client::Client;
 use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
-use super::{access, apps, builds, config, here, keys, login, people, processes, releases, tokens};
+use super::{access, apps, builds, config, here, keys, login, people, processes, releases, rollback, tokens};
 use crate::domain::names::AppName;
 
 /// What every verb works with.
@@ -96,19 +96,19 @@ impl Session {
             Verb::AppsAdopt(args) => apps::adopt(self, args).await,
             Verb::AppsDestroy(args) => apps::destroy(self, args).await,
             Verb::Releases(args) => releases::list(self, args).await,
-            Verb::ReleasesRollback { release } => releases::roll_back(self, release).await,
             Verb::ReleasesInfo { release } => releases::info(self, release).await,
+            Verb::Rollback(args) => rollback::roll_back(self, args).await,
             Verb::Builds(args) => builds::list(self, args).await,
             Verb::BuildsInfo { build } => builds::info(self, build).await,
             Verb::BuildsOutput(args) => builds::output(self, args).await,
             Verb::BuildsCancel { build } => builds::cancel(self, build).await,
-            Verb::BuildsRetry { build } => builds::retry(self, build).await,
-            Verb::Ps => processes::list(self).await,
-            Verb::Logs(args) => processes::logs(self, args).await,
+            Verb::BuildsRetry(args) => builds::retry(self, args).await,
             Verb::Config => config::list(self).await,
             Verb::ConfigGet { name } => config::get(self, &name).await,
-            Verb::ConfigSet { pairs } => config::set(self, &pairs).await,
+            Verb::ConfigSet { vars } => config::set(self, &vars).await,
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
+            Verb::Ps => processes::list(self).await,
+            Verb::Logs(args) => processes::logs(self, args).await,
             Verb::Access(args) => access::list(self, args).await,
             Verb::AccessAdd(args) => access::add(self, args).await,
             Verb::AccessRemove(args) => access::remove(self, args).await,
@@ -147,9 +147,4 @@ impl Session {
             Door::Ssh => format!("ssh platform {verb}"),
         }
     }
-}
-
-/// The verbs' own help, whole: what `ssh platform` prints without words.
-pub(crate) fn help() -> String {
-    SshLine::command().render_long_help().to_string()
 }

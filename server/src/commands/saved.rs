@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -34,7 +34,7 @@ impl Saved {
     }
 }
 
-/// A client of the server that the user means. `login` asks for a token and remembers it.
+/// A client of the server that the user means. `login` asks for a token; the others use the one that it remembered.
 pub(crate) fn client(remote: Remote, verb: &Verb) -> Result<Client, Failure> {
     match verb {
         Verb::Login(login) => {
@@ -79,7 +79,6 @@ fn sign_in(url: Option<Url>, token: Option<String>) -> Result<Client, Failure> {
             "no token came in: an admin's `users:create` prints the first one, `authorizations:create` makes more",
         ));
     }
-    save(&Saved { url: url.to_string(), token: token.clone() })?;
     Ok(Client::http(url, SecretString::from(token))?)
 }
 
@@ -101,7 +100,8 @@ fn ask_for_token(url: &Url) -> Result<String, Failure> {
     let mut line = String::new();
     let read = input.read_line(&mut line);
     if let Some(before) = hidden {
-        drop(nix::sys::termios::tcsetattr(&input, nix::sys::termios::SetArg::TCSANOW, &before));
+        // A terminal that has gone needs no echo.
+        let _echo = nix::sys::termios::tcsetattr(&input, nix::sys::termios::SetArg::TCSANOW, &before);
         eprintln!();
     }
     read.map_err(|error| Failure::refused(format!("the token could not be read: {error}")))?;
@@ -128,8 +128,11 @@ fn read() -> Result<Saved, Failure> {
     })
 }
 
-fn save(saved: &Saved) -> Result<(), Failure> {
-    let text = serde_json::to_string(saved).expect("invariant: two strings are JSON");
+/// Keeps the address and the token of a client that the server has let in.
+pub(super) fn remember(client: &Client) -> Result<(), Failure> {
+    let Some((url, token)) = client.credentials() else { return Ok(()) };
+    let saved = Saved { url: url.to_string(), token: token.expose_secret().to_owned() };
+    let text = serde_json::to_string(&saved).expect("invariant: two strings are JSON");
     write_private(&folder()?.join("login.json"), &text)
 }
 

@@ -83,12 +83,6 @@ impl Terminal {
         written.await.map_err(Failure::OutputGone)
     }
 
-    /// What an app wrote: anything, so control characters go but for colours' loss nobody is harmed.
-    pub(super) async fn output(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let text = String::from_utf8_lossy(bytes);
-        self.bytes(printable(&text).as_bytes()).await
-    }
-
     /// ` !     text` beside the result: a failure or a warning. Nobody is left to tell if it cannot be written.
     pub(super) async fn complain(&mut self, text: &str) {
         let (red, plain) = match self.colours {

@@ -72,10 +72,6 @@ pub(crate) struct RolloutSettings {
     #[arg(id = "health-deadline", long = "health-deadline", env = "SLIPWAY_HEALTH_DEADLINE", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) health_deadline: Duration,
 
-    /// How long one health check waits for its answer.
-    #[arg(id = "health-timeout", long = "health-timeout", env = "SLIPWAY_HEALTH_TIMEOUT", default_value = "5s", value_parser = value::duration, value_name = "DURATION")]
-    pub(crate) health_timeout: Duration,
-
     /// How long a process without a port has to stay up to count as healthy.
     #[arg(id = "health-uptime", long = "health-uptime", env = "SLIPWAY_HEALTH_UPTIME", default_value = "5s", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) health_uptime: Duration,

@@ -12,7 +12,6 @@ use crate::domain::ids::AppId;
 #[derive(Debug, Clone)]
 pub(crate) struct LockedApp {
     pub(crate) id: AppId,
-    pub(crate) branch_commit: Option<String>,
     /// `{"NAME": version of the value}`.
     pub(crate) config: Value,
     pub(crate) released_build: i64,
@@ -22,7 +21,7 @@ pub(crate) struct LockedApp {
 pub(crate) async fn lock(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<LockedApp>> {
     sqlx::query_as!(
         LockedApp,
-        r#"SELECT id AS "id: AppId", branch_commit, config, released_build FROM apps WHERE id = $1 FOR UPDATE"#,
+        r#"SELECT id AS "id: AppId", config, released_build FROM apps WHERE id = $1 FOR UPDATE"#,
         app.0,
     )
     .fetch_optional(conn)

@@ -18,7 +18,6 @@ pub(crate) struct Build {
     pub(crate) status: BuildStatus,
     pub(crate) trigger: String,
     pub(crate) commit: String,
-    pub(crate) subject: String,
     /// What the pusher saw the deploy branch at.
     pub(crate) branch_was: Option<String>,
     pub(crate) forced: bool,
@@ -26,7 +25,6 @@ pub(crate) struct Build {
     pub(crate) actor_id: Option<UserId>,
     pub(crate) actor_name: String,
     pub(crate) attempt: i32,
-    pub(crate) cancel_requested: bool,
     pub(crate) blueprint: Option<Value>,
     pub(crate) digest: Option<String>,
     /// Why it ended as it did.
@@ -55,8 +53,8 @@ macro_rules! fetch_build {
         sqlx::query_as!(
             Build,
             r#"SELECT id AS "id: BuildId", app_id AS "app_id: AppId", number, status AS "status: BuildStatus", trigger,
-                   commit, subject, branch_was, forced, no_cache, actor_id AS "actor_id: UserId", actor_name, attempt,
-                   cancel_requested, blueprint, digest, reason, log_closed_at IS NOT NULL AS "log_closed!"
+                   commit, branch_was, forced, no_cache, actor_id AS "actor_id: UserId", actor_name, attempt,
+                   blueprint, digest, reason, log_closed_at IS NOT NULL AS "log_closed!"
                FROM builds "# + $tail,
             $($arg),*
         )

@@ -15,7 +15,6 @@ use crate::domain::ids::JobId;
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    pub(crate) kind: String,
     pub(crate) payload: Value,
     /// 1 on the first try; the fence of every write.
     pub(crate) attempt: i32,
@@ -59,7 +58,7 @@ pub(crate) async fn claim_next(
                WHERE kind = $1 AND status = 'queued' AND run_after <= now()
                  AND NOT EXISTS (SELECT 1 FROM jobs busy WHERE busy.lane = waiting.lane AND busy.status = 'running')
                ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING id AS "id: JobId", kind, payload, attempt"#,
+           RETURNING id AS "id: JobId", payload, attempt"#,
         kind,
         worker,
         lease.as_secs_f64(),
@@ -67,7 +66,7 @@ pub(crate) async fn claim_next(
     .fetch_optional(conn)
     .await;
     match claimed {
-        Ok(row) => Ok(row.map(|r| Job { id: r.id, kind: r.kind, payload: r.payload, attempt: r.attempt })),
+        Ok(row) => Ok(row.map(|r| Job { id: r.id, payload: r.payload, attempt: r.attempt })),
         // Another worker took the lane between our look and our write.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
         Err(error) => Err(error),

@@ -34,11 +34,6 @@ pub(crate) struct Member {
     pub(crate) role: Role,
 }
 
-/// Nobody has an account yet: the server starts for the first time.
-pub(crate) async fn nobody_yet(conn: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT NOT EXISTS (SELECT FROM users) AS "nobody!""#).fetch_one(conn).await
-}
-
 /// Makes a user; `None` if the name is taken.
 pub(crate) async fn create_user(conn: &mut PgConnection, name: &UserName) -> sqlx::Result<Option<UserId>> {
     sqlx::query_scalar!(

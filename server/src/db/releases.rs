@@ -22,7 +22,6 @@ pub(crate) struct Release {
     /// `{"NAME": version of the value}`.
     pub(crate) config: Value,
     pub(crate) actor_name: String,
-    pub(crate) rollback_of: Option<i64>,
     pub(crate) reason: Option<String>,
 }
 
@@ -63,7 +62,6 @@ struct Row {
     blueprint: Option<Value>,
     config: Value,
     actor_name: String,
-    rollback_of: Option<i64>,
     reason: Option<String>,
 }
 
@@ -86,7 +84,6 @@ impl From<Row> for Release {
             code,
             config: row.config,
             actor_name: row.actor_name,
-            rollback_of: row.rollback_of,
             reason: row.reason,
         }
     }
@@ -98,7 +95,7 @@ macro_rules! fetch_release {
             Row,
             r#"SELECT id AS "id: ReleaseId", app_id AS "app_id: AppId", version, status AS "status: ReleaseStatus",
                    description, trigger, build_id AS "build_id: BuildId", commit, image, digest, blueprint, config,
-                   actor_name, rollback_of, reason
+                   actor_name, reason
                FROM releases "# + $tail,
             $($arg),*
         )

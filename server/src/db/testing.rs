@@ -23,6 +23,9 @@ pub(crate) struct TestDatabase {
     name: String,
 }
 
+/// Connections of one test.
+const CONNECTIONS: u32 = 5;
+
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 impl TestDatabase {
@@ -31,7 +34,7 @@ impl TestDatabase {
         let name = format!("slipway_test_{}", Uuid::now_v7().simple());
         let mut admin = PgConnection::connect_with(&server()).await.expect("the tests' PostgreSQL answers");
         run(&mut admin, format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#)).await;
-        Self { pool: super::pool(server().database(&name)), name }
+        Self { pool: super::pool(server().database(&name), CONNECTIONS), name }
     }
 }
 
@@ -67,7 +70,7 @@ async fn make_template() -> String {
         let draft = format!("{name}_draft");
         run(&mut admin, format!(r#"DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)"#)).await;
         run(&mut admin, format!(r#"CREATE DATABASE "{draft}""#)).await;
-        let pool = super::pool(server().database(&draft));
+        let pool = super::pool(server().database(&draft), 1);
         super::migrate(&pool).await.expect("the migrations run");
         pool.close().await;
         run(&mut admin, format!(r#"ALTER DATABASE "{draft}" RENAME TO "{name}""#)).await;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use tracing::warn;
 
 use self::wire::{Address, WireError};
 
@@ -68,7 +69,8 @@ pub(crate) enum EngineError {
 }
 
 impl Engine {
-    /// Connects to `unix://path` or `tcp://host:port` and agrees on an API version.
+    /// Connects to `unix://path` or `tcp://host:port` and agrees on an API version. An engine that is away at the time
+    /// is spoken to in the newest version of the client until the next start: its requests carry no version anyway.
     pub(crate) async fn connect(docker_host: &str) -> Result<Self, EngineError> {
         let address = Address::parse(docker_host)?;
         let api = match &address {
@@ -81,8 +83,15 @@ impl Engine {
         };
         let unreachable = |source| EngineError::Unreachable { host: address.to_string(), source };
         let api = api.map_err(|error| unreachable(error.into()))?;
-        let api = answered(api.negotiate_version()).await.map_err(unreachable)?;
-        Ok(Self { api, address: Arc::new(address) })
+        let engine = match answered(api.clone().negotiate_version()).await {
+            Ok(api) => Self { api, address: Arc::new(address) },
+            // The server starts without its engine: what needs it says so and is tried again.
+            Err(source) => {
+                warn!("{}", unreachable(source));
+                Self { api, address: Arc::new(address) }
+            }
+        };
+        Ok(engine)
     }
 
     /// The client for whatever this module does not wrap, with the version already agreed on.

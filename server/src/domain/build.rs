@@ -18,11 +18,6 @@ pub(crate) enum BuildStatus {
 }
 
 impl BuildStatus {
-    /// Nothing follows a terminal state.
-    pub(crate) fn is_terminal(self) -> bool {
-        !matches!(self, Self::Queued | Self::Building | Self::Pushing)
-    }
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",

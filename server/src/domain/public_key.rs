@@ -49,7 +49,7 @@ pub(crate) fn accept(text: &str) -> Result<AcceptedKey, KeyError> {
     }
     let mut key = PublicKey::from_openssh(line).map_err(|_| KeyError::Unreadable)?;
     refuse_weak(key.key_data())?;
-    let comment = printable(&key.comment().to_string());
+    let comment = printable(key.comment().as_ref());
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
     key.set_comment("");
     let openssh = key.to_openssh().map_err(|_| KeyError::Unreadable)?;

@@ -1,5 +1,7 @@
 //! The rollout of a release: by the build that made it, or by a job of its own (rollback, config, a target that was away).
 
+use std::time::Instant;
+
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,6 +15,7 @@ use crate::domain::ids::ReleaseId;
 use crate::domain::release::ReleaseStatus;
 use crate::platform::Platform;
 use crate::target::RolloutError;
+use crate::telemetry::metrics::{RELEASES_TOTAL, ROLLOUT_SECONDS};
 use crate::transcript::Transcript;
 
 /// How a rollout ended.
@@ -60,7 +63,9 @@ pub(crate) async fn roll_out(
         return fail(platform, &release, overtaken_by(&newer)).await;
     }
     let release = with_code(platform, app, release).await?;
+    let began = Instant::now();
     let outcome = move_processes(platform, app, &release, transcript, &turn).await?;
+    metrics::histogram!(ROLLOUT_SECONDS).record(began.elapsed());
     match outcome {
         Ok(()) => succeed(platform, app, &release, transcript).await,
         Err(RolloutError::Failed(reason)) => {
@@ -165,6 +170,7 @@ async fn succeed(
     }
     let _ended_already_if_lost = releases::end(&mut tx, release.id, ReleaseStatus::Succeeded, None).await?;
     tx.commit().await?;
+    metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     platform.converge_branch(app.id).await?;
     let Some(code) = &release.code else { return Ok(Rolled::Live) };
     transcript.detail(format!("Released v{}", release.version)).await;
@@ -181,6 +187,7 @@ async fn succeed(
 }
 
 async fn fail(platform: &Platform, release: &Release, reason: String) -> anyhow::Result<Rolled> {
+    metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Failed.as_str()).increment(1);
     let mut conn = platform.pool.acquire().await?;
     let _ended_already_if_lost =
         releases::end(&mut conn, release.id, ReleaseStatus::Failed, Some(&reason)).await?;

@@ -20,6 +20,7 @@ use crate::domain::build::BuildStatus;
 use crate::domain::ids::{BuildId, ReleaseId};
 use crate::platform::Platform;
 use crate::queue::JobError;
+use crate::telemetry::metrics::{BUILDS_RUNNING, BUILDS_TOTAL};
 use crate::transcript::Transcript;
 
 /// The kind of job that takes a build down the line.
@@ -98,6 +99,7 @@ async fn drive(
         longest: usize::try_from(platform.settings.build.log_bytes).unwrap_or(usize::MAX),
     };
     let (transcript, written) = open(settings, build.id);
+    let _running = Running::begin();
     let cancel = platform.cancels.register(build.id);
     let line =
         Line { platform: Arc::clone(&platform), app, build, transcript, cancel: cancel.token().clone() };
@@ -133,15 +135,37 @@ async fn drive(
     ended
 }
 
+/// Counts a build as running while it lives.
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        metrics::gauge!(BUILDS_RUNNING).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::gauge!(BUILDS_RUNNING).decrement(1.0);
+    }
+}
+
+fn count(outcome: BuildStatus) {
+    metrics::counter!(BUILDS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+}
+
 /// Says in the log how the line ended, and records it. An error means that the line will be tried again.
 async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
     let (status, reason) = match outcome {
         Ok(()) => {
             info!("The build is live");
+            count(BuildStatus::Succeeded);
             return Ok(());
         }
         Err(Stop::ReleaseFailed(reason) | Stop::Waiting(reason)) => {
             info!("The build is released, not live: {reason}");
+            count(BuildStatus::Succeeded);
             return Ok(());
         }
         Err(Stop::LeaseLost) => {
@@ -158,18 +182,26 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
         }
         Err(Stop::Failed(reason)) => (BuildStatus::Failed, reason),
         Err(Stop::Superseded(reason)) => (BuildStatus::Superseded, reason),
-        Err(Stop::Canceled) => {
-            let by = line.build.reason.clone();
-            (BuildStatus::Canceled, by.unwrap_or_else(|| "canceled".to_owned()))
-        }
+        Err(Stop::Canceled) => (BuildStatus::Canceled, who_canceled(line).await),
     };
     info!(status = status.as_str(), "The build ended: {reason}");
+    count(status);
     line.transcript.warn(&reason).await;
     let record = async {
         let mut conn = line.platform.pool.acquire().await?;
         builds::end(&mut conn, &line.build, status, Some(&reason)).await
     };
     record.await.map(|_| ()).map_err(|error| retry(error.into()))
+}
+
+/// `canceled by ada`, as the one who asked has written it since the build began.
+async fn who_canceled(line: &Line) -> String {
+    let look = async {
+        let mut conn = line.platform.pool.acquire().await?;
+        builds::by_id(&mut conn, line.build.id).await
+    };
+    let reason = look.await.ok().flatten().and_then(|build| build.reason);
+    reason.unwrap_or_else(|| "canceled".to_owned())
 }
 
 async fn close(platform: &Platform, build: &Build) -> anyhow::Result<()> {

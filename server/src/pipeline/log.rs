@@ -205,9 +205,4 @@ impl Follower {
             drop(tokio::time::timeout(POLL, self.changes.changed()).await);
         }
     }
-
-    /// The byte offset up to which the text has been read.
-    pub(crate) fn offset(&self) -> i64 {
-        self.offset
-    }
 }

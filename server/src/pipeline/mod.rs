@@ -23,6 +23,7 @@ mod workload;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -31,6 +32,7 @@ use crate::db::apps::App;
 use crate::db::builds::{self, Build};
 use crate::db::jobs::Fenced;
 use crate::platform::Platform;
+use crate::telemetry::metrics::STAGE_SECONDS;
 use crate::transcript::Transcript;
 
 /// One build on its way, with all that its stages share.
@@ -94,7 +96,9 @@ impl Line {
         builds::stage_began(&mut conn, self.build.id, name).await?;
         drop(conn);
         // On the heap: the stages' states together would be deeper than a thread's stack in a debug build.
+        let began = Instant::now();
         let outcome = Box::pin(stage.instrument(info_span!("stage", name))).await;
+        metrics::histogram!(STAGE_SECONDS, "stage" => name).record(began.elapsed());
         let mut conn = self.platform.pool.acquire().await?;
         builds::stage_ended(&mut conn, self.build.id, name).await?;
         outcome

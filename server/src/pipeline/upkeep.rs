@@ -2,6 +2,7 @@
 //!
 //! Runs on start, and again and again: a fault that was missed is mended by the next round.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,9 @@ use super::{jobs, workload};
 use crate::db::apps::{self, App};
 use crate::db::{self, builds, releases};
 use crate::git::Oid;
+use crate::local::disk;
 use crate::platform::Platform;
+use crate::telemetry::metrics::{DISK_FREE_BYTES, OLDEST_PENDING_SECONDS, PART_UP, RECLAIMED_BYTES_TOTAL};
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(30);
@@ -25,10 +28,18 @@ const KEPT_JOBS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longer than any push may take: what is older was left by a server that was killed.
 const OLD_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
 
+/// What the builder's cache may keep, in bytes.
+const KEPT_BUILD_CACHE: u64 = 20 * 1024 * 1024 * 1024;
+/// How old an image in the engine must be to go, in hours: the registry has it, and a rollback pulls it again.
+const KEPT_IMAGES_HOURS: u32 = 7 * 24;
+
 /// Runs until the shutdown.
 pub(crate) async fn keep_up(platform: Platform, soft: CancellationToken) {
+    let mut parts = Parts::default();
     for round in 0u32.. {
         converge(&platform).await;
+        parts.look(&platform).await;
+        measure(&platform).await;
         if round % CHORES == 1 {
             chores(&platform).await;
         }
@@ -59,8 +70,58 @@ pub(crate) async fn converge(platform: &Platform) {
             Err(error) => return warn!(app = %app.name, "The current release cannot be read: {error:#}"),
         }
     }
+    if let Some(router) = &platform.router
+        && let Err(error) = router.ensure().await
+    {
+        warn!("The apps' router does not run: {error}");
+    }
     if let Err(error) = platform.target.reconcile(&desired).await {
         warn!("The target could not be reconciled: {error:#}");
+    }
+}
+
+/// Which parts answered when they were last asked; a change is logged once.
+#[derive(Default)]
+struct Parts {
+    away: BTreeMap<&'static str, String>,
+}
+
+impl Parts {
+    async fn look(&mut self, platform: &Platform) {
+        let (engine, registry, target) =
+            tokio::join!(platform.engine.ping(), platform.registry.ping(), platform.target.health());
+        self.note("engine", engine.err().map(|error| error.to_string()));
+        self.note("registry", registry.err().map(|error| error.to_string()));
+        self.note("target", target.err().map(|error| format!("{error:#}")));
+    }
+
+    fn note(&mut self, part: &'static str, trouble: Option<String>) {
+        metrics::gauge!(PART_UP, "part" => part).set(if trouble.is_none() { 1.0 } else { 0.0 });
+        match trouble {
+            Some(trouble) if self.away.get(part) != Some(&trouble) => {
+                warn!(part, "Not all is well: {trouble}");
+                self.away.insert(part, trouble);
+            }
+            Some(_) => {}
+            None if self.away.remove(part).is_some() => info!(part, "It answers again"),
+            None => {}
+        }
+    }
+}
+
+/// Gauges of what waits and of the disk.
+async fn measure(platform: &Platform) {
+    let waiting = async {
+        let mut conn = platform.pool.acquire().await?;
+        db::jobs::oldest_pending(&mut conn).await
+    };
+    if let Ok(age) = waiting.await {
+        metrics::gauge!(OLDEST_PENDING_SECONDS).set(age.unwrap_or_default().as_secs_f64());
+    }
+    if let Ok(space) = disk::space(platform.data_dir()) {
+        let path = platform.data_dir().display().to_string();
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; bytes of a disk lose nothing that matters")]
+        metrics::gauge!(DISK_FREE_BYTES, "path" => path).set(space.free as f64);
     }
 }
 
@@ -107,9 +168,22 @@ async fn chores(platform: &Platform) {
     if let Err(error) = forget.await {
         warn!("Could not prune ended jobs: {error}");
     }
+    prune_engine(platform).await;
     for app in all_apps(platform).await.unwrap_or_default() {
         if let Err(error) = tidy_repository(platform, &app).await {
             warn!(app = %app.name, "The repository could not be tidied: {error:#}");
+        }
+    }
+}
+
+/// Only what is ours: images with our label that no container uses, and the builder's cache.
+async fn prune_engine(platform: &Platform) {
+    let images = platform.engine.prune_images(KEPT_IMAGES_HOURS).await;
+    let cache = platform.engine.prune_build_cache(KEPT_BUILD_CACHE).await;
+    for freed in [images, cache] {
+        match freed {
+            Ok(bytes) => metrics::counter!(RECLAIMED_BYTES_TOTAL).increment(bytes),
+            Err(error) => warn!("The engine could not be tidied: {error}"),
         }
     }
 }

@@ -86,7 +86,7 @@ fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<
 fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {
     match &app.health_path {
         _ if !name.is_web() => Check::Uptime(rollout.health_uptime),
-        Some(path) => Check::Http { path: path.clone(), timeout: rollout.health_timeout },
-        None => Check::Tcp { timeout: rollout.health_timeout },
+        Some(path) => Check::Http { path: path.clone(), timeout: rollout.health_deadline },
+        None => Check::Tcp { timeout: rollout.health_deadline },
     }
 }

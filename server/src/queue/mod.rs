@@ -24,6 +24,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::db::jobs::{self, End, Fenced, Job, Rescue};
+use crate::telemetry::metrics::LEASES_LOST_TOTAL;
 
 /// How long a job is ours without a heartbeat.
 const LEASE: Duration = Duration::from_secs(30);
@@ -135,6 +136,7 @@ impl Queue {
         match outcome {
             Some(outcome) => self.record(&job, Ending::of(outcome)).await,
             None => {
+                metrics::counter!(LEASES_LOST_TOTAL).increment(1);
                 warn!("The lease was lost; the job has another worker");
                 drop(work.await);
             }

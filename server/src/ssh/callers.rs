@@ -31,7 +31,7 @@ impl Callers {
     }
 
     pub(super) fn seat(&self, address: IpAddr) -> Result<Seat, Full> {
-        let address = crate::web::auth::neighbourhood(address);
+        let address = crate::doors::neighbourhood(address);
         let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
         if seated.values().sum::<usize>() >= self.most {
             return Err(Full::Everywhere);

@@ -267,7 +267,6 @@ impl Handler for Client {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the library's signature")]
     async fn pty_request(
         &mut self,
         id: ChannelId,

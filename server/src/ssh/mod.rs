@@ -9,6 +9,7 @@ mod channel;
 mod connection;
 mod grammar;
 mod host_key;
+mod streams;
 #[cfg(test)]
 mod tests;
 

@@ -50,7 +50,9 @@ impl Target {
                 for workload in desired {
                     let (app, version) = (&workload.app, workload.version);
                     match target.reconcile(workload).await {
-                        Ok(Reconciled::Applied(why)) => info!(%app, "Applied v{version} again: {}", why.join("; ")),
+                        Ok(Reconciled::Applied(why)) => {
+                            info!(%app, "Applied v{version} again: {}", why.join("; "))
+                        }
                         // A newer one is live already.
                         Ok(Reconciled::Unchanged) | Err(RolloutError::Interrupted) => {}
                         Err(error @ RolloutError::Unreachable(_)) => return Err(error.into()),
@@ -169,9 +171,9 @@ pub(crate) enum Command {
 /// When a process counts as healthy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Check {
-    /// GET of this path answers 2xx or 3xx on the process' port within `timeout`.
+    /// GET of this path answers 2xx or 3xx on the process' port, at the latest `timeout` after the start.
     Http { path: String, timeout: Duration },
-    /// The process' port accepts a connection within `timeout`.
+    /// The process' port accepts a connection, at the latest `timeout` after the start.
     Tcp { timeout: Duration },
     /// It has stayed up for this long (types without a port).
     Uptime(Duration),

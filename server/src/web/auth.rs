@@ -3,7 +3,7 @@
 //! Invariant: no token is looked at, let alone accepted, that came in the clear over a network. Whether a connection
 //! is safe is decided by the connection itself; headers count only from a proxy that the settings name.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tracing::info;
 use super::throttle::Throttle;
 use super::tls::{Peer, Transport};
 use crate::domain::access::Principal;
-use crate::doors::{Lookup, Services};
+use crate::doors::{Lookup, Services, neighbourhood};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -160,14 +160,6 @@ impl IntoResponse for NotAdmitted {
         let mut response = (self.status(), format!("{self}\n")).into_response();
         self.decorate(response.headers_mut());
         response
-    }
-}
-
-/// What addresses are counted by: an IPv6 client owns a whole /64.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address => address,
     }
 }
 

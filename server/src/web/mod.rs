@@ -13,7 +13,7 @@ mod range;
 mod request;
 pub(crate) mod router;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;

@@ -1,6 +1,7 @@
 //! The API over a database of its own, with people in every role.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,22 +12,33 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::api::shapes::Doors;
-use super::{InProcess, Web, router};
-use crate::actions::Platform;
+use super::auth::Gate;
+use super::router::api;
+use super::tls::{Peer, Transport};
+use super::{InProcess, Web};
+use crate::app::doors::services;
+use crate::config;
 use crate::crypto::KeyFile;
 use crate::db::people;
 use crate::db::testing::TestDatabase;
+use crate::docker::testing::engine;
 use crate::domain::access::{Principal, Role};
 use crate::domain::ids::UserId;
 use crate::domain::names::TeamName;
-use crate::pipeline::log::LogHub;
+use crate::local::router::tests::{Running, router};
+use crate::platform::Platform;
+use crate::queue::Queue;
+use crate::registry::{Registry, Scheme};
+use crate::target::Target;
+use crate::target::docker::{DockerTarget, Settings};
 
 /// A whole API without sockets: what `Web` needs, on real parts.
 pub(crate) struct TestApi {
-    pub(crate) database: TestDatabase,
+    _database: TestDatabase,
     pub(crate) platform: Platform,
     pub(crate) api: Router,
-    _keys: tempfile::TempDir,
+    _router: Running,
+    _folder: tempfile::TempDir,
 }
 
 /// One answer, read to its end.
@@ -43,12 +55,39 @@ impl Answer {
 }
 
 impl TestApi {
-    pub(crate) async fn new() -> Self {
+    /// `None` where there is no engine for tests.
+    pub(crate) async fn new() -> Option<Self> {
+        // Another test may have been quicker.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let engine = engine().await?;
         let database = TestDatabase::new().await;
         let folder = tempfile::tempdir().expect("a folder");
         let keys = KeyFile::open_or_create(&folder.path().join("config.key")).expect("a key file");
         let pool = database.pool.clone();
-        let platform = Platform { pool, logs: LogHub::default(), keys: Arc::new(keys) };
+        let router = router().await;
+        let target = DockerTarget::new(
+            engine.api().clone(),
+            router.control.clone(),
+            Settings::new("api-test", Duration::from_secs(1)),
+            Default::default(),
+        );
+        let settings = config::tests::serve(&[]);
+        let platform = Platform {
+            pool: pool.clone(),
+            keys: Arc::new(keys),
+            repositories: folder.path().join("repositories"),
+            engine,
+            registry: Registry::new("127.0.0.1:1", "127.0.0.1:1", None, Scheme::Http),
+            pull_login: None,
+            target: Arc::new(Target::Docker(target)),
+            router: None,
+            queue: Queue::new(pool),
+            logs: Default::default(),
+            cancels: Default::default(),
+            rollouts: Default::default(),
+            settings: Arc::new(settings),
+        };
+        let gate = Gate::new(services(platform.clone(), None), Vec::new());
         let doors = Doors {
             version: "0.1.0".into(),
             http_url: "http://localhost:7080".into(),
@@ -58,12 +97,12 @@ impl TestApi {
             ssh_user: "slipway".into(),
             ssh_host_keys: vec!["ssh-ed25519 AAAAC3Nz".into()],
         };
-        let web = Web { platform: platform.clone(), doors: Arc::new(doors), metrics: None };
-        let api = Self { database, platform, api: router::api(web), _keys: folder };
+        let web = Web { platform: platform.clone(), doors: Arc::new(doors), metrics: None, gate };
+        let api = Self { _database: database, platform, api: api(web), _router: router, _folder: folder };
         let mut conn = api.platform.pool.acquire().await.expect("connects");
         people::create_team(&mut conn, &TeamName::default_team()).await.expect("inserts").expect("is new");
         drop(conn);
-        api
+        Some(api)
     }
 
     /// A user in the team `default`.
@@ -95,7 +134,9 @@ impl TestApi {
         let token = crate::domain::token::generate();
         let hash = crate::domain::token::hash(token.expose_secret()).expect("whole");
         let mut conn = self.platform.pool.acquire().await.expect("connects");
-        crate::db::credentials::add_token(&mut conn, principal.user, &hash, "test", None).await.expect("inserts");
+        crate::db::credentials::add_token(&mut conn, principal.user, &hash, "test", None)
+            .await
+            .expect("inserts");
         token.expose_secret().to_owned()
     }
 
@@ -113,7 +154,10 @@ impl TestApi {
         self.call(who, Method::GET, path, Value::Null).await
     }
 
-    pub(crate) async fn raw(&self, request: Request<Body>) -> Answer {
+    /// As it would come from this machine.
+    pub(crate) async fn raw(&self, mut request: Request<Body>) -> Answer {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 40_000));
+        request.extensions_mut().insert(Peer { address, transport: Transport::Plain });
         let response: Response<Body> = self.api.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("reads").to_bytes();

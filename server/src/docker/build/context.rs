@@ -20,9 +20,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::reader::Reader;
 use super::select::{Wanted, select};
-use crate::git::snapshot::{Entry, EntryKind, Snapshot};
+use crate::git::snapshot::{Contents, Entry, EntryKind, Snapshot};
 
 /// Batches that may wait for the connection; a batch is one piece of a file, or `BATCH` entries.
 const BACKLOG: usize = 32;
@@ -74,7 +73,7 @@ struct Transfer {
 }
 
 enum Content {
-    Repository(std::path::PathBuf),
+    Repository(Arc<Snapshot>),
     Text(Bytes),
 }
 
@@ -124,7 +123,7 @@ impl FileSync for ContextServer {
 
 impl ContextServer {
     fn transfer(&self, source: &str, wanted: &Wanted) -> Result<Transfer, Status> {
-        let repository = || Content::Repository(self.context.repository.clone());
+        let repository = || Content::Repository(self.context.clone());
         let chosen = |entries: &[Entry]| -> Result<Vec<Entry>, Status> {
             let chosen =
                 select(entries, wanted).map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -236,17 +235,17 @@ fn send_files(
 fn content(
     content: &Content,
     entry: &Entry,
-    reader: &mut Option<Reader>,
+    reader: &mut Option<Contents>,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     match content {
         Content::Text(text) if text.is_empty() => Ok(()),
         Content::Text(text) => take(text),
-        Content::Repository(repository) => {
+        Content::Repository(snapshot) => {
             // Opened only when a file is asked for: most builds ask for none.
             let reader = match reader {
                 Some(reader) => reader,
-                None => reader.insert(Reader::open(repository)?),
+                None => reader.insert(snapshot.contents().map_err(io::Error::other)?),
             };
             reader.for_each_chunk(entry, take)
         }

@@ -9,7 +9,6 @@ mod context;
 mod error;
 mod excerpt;
 mod progress;
-mod reader;
 mod select;
 mod session;
 #[cfg(test)]
@@ -35,7 +34,6 @@ use self::context::{ContextServer, DockerfileSource, Sent};
 pub(crate) use self::error::BuildError;
 use self::error::{Place, classify};
 use self::progress::Progress;
-use self::reader::Reader;
 use self::session::{Served, Session};
 use super::Engine;
 use super::wire::Exchange;
@@ -190,23 +188,15 @@ impl Recipe {
 /// The file's text; empty for a symlink, which the engine follows itself.
 async fn read_text(snapshot: Arc<Snapshot>, path: String) -> Result<String, BuildError> {
     let reading = tokio::task::spawn_blocking(move || {
-        let Some(entry) =
-            select::find(&snapshot.entries, &path).filter(|entry| entry.kind != EntryKind::Folder)
-        else {
-            return Err(BuildError::NoDockerfile(path));
-        };
-        let mut text = Vec::new();
-        if matches!(entry.kind, EntryKind::File { .. }) {
-            Reader::open(&snapshot.repository)
-                .and_then(|reader| {
-                    reader.for_each_chunk(entry, |chunk| {
-                        text.extend_from_slice(chunk);
-                        Ok(())
-                    })
-                })
-                .map_err(|error| BuildError::Engine(format!("{path} cannot be read: {error}")))?;
+        let unreadable = |error| BuildError::Engine(format!("{path} cannot be read: {error}"));
+        match select::find(&snapshot.entries, &path).map(|entry| &entry.kind) {
+            None | Some(EntryKind::Folder) => Err(BuildError::NoDockerfile(path)),
+            Some(EntryKind::Symlink { .. }) => Ok(String::new()),
+            Some(EntryKind::File { .. }) => {
+                let text = snapshot.read(&path).map_err(unreadable)?.unwrap_or_default();
+                Ok(String::from_utf8_lossy(&text).into_owned())
+            }
         }
-        Ok(String::from_utf8_lossy(&text).into_owned())
     });
     reading.await.unwrap_or_else(|error| Err(BuildError::Engine(error.to_string())))
 }

@@ -38,12 +38,13 @@ pub(crate) async fn advertise(
     repository: &Repository,
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), AdvertiseError> {
-    let (refs, pins) = if shallow::asks_for_whole_history(repository.path()).await {
-        Default::default()
-    } else {
-        (repository.visible_refs().await?, repository.pins().await?)
-    };
     let boundary = shallow::read(repository.path()).await.map_err(AdvertiseError::Shallow)?;
+    let refs = match shallow::asks_for_whole_history(repository.path()).await {
+        true => Vec::new(),
+        false => repository.visible_refs().await?,
+    };
+    // A client that sees a commit holds back what lies behind it, which is what a shallow history lacks.
+    let pins = if boundary.is_empty() { repository.pins().await? } else { Vec::new() };
     let message = render(&refs, &pins, &boundary);
     let send = async {
         writer.write_all(&message).await?;

@@ -28,13 +28,13 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
-pub(crate) use advertise::{AdvertiseError, advertise};
-pub(crate) use fault::{Fault, Missing, PackError};
+pub(crate) use advertise::advertise;
+pub(crate) use fault::{Fault, PackError};
 pub(crate) use pack::take_pack;
 pub(crate) use quarantine::{PREFIX as QUARANTINE_PREFIX, Quarantine};
-pub(crate) use reply::{ClientGone, Reply};
+pub(crate) use reply::Reply;
 pub(crate) use report::{RefOutcome, RefResult, all_or_nothing};
-pub(crate) use request::{Capabilities, Command, Problem, Report, Request, RequestError, read_request};
+pub(crate) use request::{Command, Request, RequestError, read_request};
 
 /// How much, and for how long, a client may send.
 #[derive(Debug, Clone)]

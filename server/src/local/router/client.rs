@@ -67,6 +67,23 @@ impl Program {
     }
 }
 
+/// All that it takes to have the router run, and to have it run again.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) control: Control,
+    pub(crate) program: Program,
+    pub(crate) settings: Settings,
+    /// Gets what the router says.
+    pub(crate) log: PathBuf,
+}
+
+impl Keeper {
+    /// See [`Control::ensure_running`].
+    pub(crate) async fn ensure(&self) -> Result<Version, ControlError> {
+        self.control.ensure_running(&self.program, &self.settings, &self.log).await
+    }
+}
+
 /// Gives orders to the router behind a socket. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {

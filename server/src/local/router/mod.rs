@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use client::{Control, ControlError, Program};
+pub(crate) use client::{Control, ControlError, Keeper, Program};
 pub(crate) use settings::Settings;
 pub(crate) use table::Route;
 

@@ -34,7 +34,7 @@ async fn compression_is_not_negotiated() {
 async fn of_the_environment_only_the_git_protocol_is_taken() {
     let mut open = Open::new().await;
     let mut ssh = open.ssh();
-    ssh.env("LD_PRELOAD", "").env("GIT_PROTOCOL", "version=1").env("GIT_TRACE", "/tmp/x");
+    ssh.env("LD_PRELOAD", "x.so").env("GIT_PROTOCOL", "version=1").env("GIT_TRACE", "2");
     ssh.args(["-o", "SendEnv=LD_PRELOAD GIT_PROTOCOL GIT_TRACE", "git-upload-pack 'blog'"]);
     attempt(&mut ssh).await;
     let protocol = |seen: Vec<Seen>| {

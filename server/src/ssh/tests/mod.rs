@@ -3,6 +3,7 @@
 mod abuse;
 mod authentication;
 mod git;
+mod raw;
 mod verbs;
 
 use std::net::SocketAddr;

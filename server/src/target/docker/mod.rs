@@ -54,12 +54,15 @@ pub(crate) struct Settings {
     /// How old a container must be to be ended because no workload accounts for it: a younger one may belong to a
     /// rollout that is about to be resumed.
     pub(crate) strangers_after: Duration,
+    /// For requests in flight on an old web process, before it is told to end.
+    pub(crate) drain: Duration,
 }
 
 impl Settings {
     /// The usual ports, and five minutes for strangers.
-    pub(crate) fn new(platform: &str) -> Self {
-        Self { platform: platform.to_owned(), ports: PORTS, strangers_after: Duration::from_secs(5 * 60) }
+    pub(crate) fn new(platform: &str, drain: Duration) -> Self {
+        let strangers_after = Duration::from_secs(5 * 60);
+        Self { platform: platform.to_owned(), ports: PORTS, strangers_after, drain }
     }
 }
 

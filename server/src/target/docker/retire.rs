@@ -1,14 +1,9 @@
 //! The end of old processes: no new requests, the last ones answered, SIGTERM, the grace, gone.
 
-use std::time::Duration;
-
 use bollard::query_parameters::StopContainerOptions;
 
 use super::member::Member;
 use super::{DockerTarget, locked};
-
-/// For requests in flight on an old web process, before it is told to end.
-const LAST_REQUESTS: Duration = Duration::from_secs(30);
 
 impl DockerTarget {
     /// Ends the containers in a task of its own: nobody waits for old processes. What a crash of the server leaves
@@ -57,7 +52,7 @@ impl DockerTarget {
 
     async fn end(&self, member: &Member) {
         if let Some(address) = member.address.filter(|_| member.is_running()) {
-            match self.router.drained(address, LAST_REQUESTS).await {
+            match self.router.drained(address, self.settings.drain).await {
                 Ok(0) => {}
                 Ok(left) => {
                     tracing::warn!(app = %member.app, process = %member.slot, left, "Ending with requests in flight");

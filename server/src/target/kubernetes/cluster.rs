@@ -91,6 +91,8 @@ fn next_step(status: &Status) -> &'static str {
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
+    /// The apiserver's.
+    address: String,
     namespace: String,
 }
 
@@ -116,7 +118,12 @@ impl Cluster {
         config.default_retry = false;
         config.connect_timeout = Some(REQUEST_TIMEOUT);
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Self { client: Client::try_from(config)?, namespace })
+        let address = config.cluster_url.to_string();
+        Ok(Self { client: Client::try_from(config)?, address, namespace })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -128,7 +135,7 @@ impl Cluster {
     }
 
     pub(super) fn in_namespace(&self, namespace: &str) -> Self {
-        Self { client: self.client.clone(), namespace: namespace.to_owned() }
+        Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
     pub(super) fn api<K>(&self) -> Api<K>

@@ -1,5 +1,7 @@
 //! Whether the cluster answers, and whether we may do there what we will have to do.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -41,9 +43,12 @@ impl KubernetesTarget {
         let client = self.cluster.client();
         let version = self.cluster.call("asking for the version", || client.apiserver_version()).await?;
         let questions = RIGHTS.iter().flat_map(|right| right.3.iter().map(move |verb| (right, *verb)));
-        let answers = questions.map(|(&(group, resource, subresource, _), verb)| {
-            self.missing_right(group, resource, subresource, verb)
-        });
+        // Boxed: a stream that borrows in its closure is not `Send` for every lifetime, which a task needs.
+        let answers: Vec<BoxFuture<'_, _>> = questions
+            .map(|(&(group, resource, subresource, _), verb)| {
+                self.missing_right(group, resource, subresource, verb).boxed()
+            })
+            .collect();
         let missing: Vec<_> = stream::iter(answers).buffered(AT_ONCE).try_collect().await?;
         Ok(Health { version: version.git_version, missing: missing.into_iter().flatten().collect() })
     }

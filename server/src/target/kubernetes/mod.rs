@@ -40,7 +40,6 @@ use super::{RolloutError, Workload};
 use crate::transcript::Transcript;
 use cluster::Cluster;
 pub(crate) use cluster::ConnectError;
-pub(crate) use health::Health;
 pub(crate) use logs::LogSource;
 pub(crate) use reconcile::Reconciled;
 pub(crate) use watch::Patience;
@@ -78,6 +77,11 @@ impl KubernetesTarget {
     pub(crate) async fn connect(access: Access) -> Result<Self, ConnectError> {
         let cluster = Cluster::connect(&access.credentials, access.namespace).await?;
         Ok(Self { cluster, platform: access.platform, patience: access.patience })
+    }
+
+    /// Where the apiserver is: `https://cluster.example:6443`.
+    pub(crate) fn apiserver(&self) -> &str {
+        self.cluster.address()
     }
 
     /// Moves the app from `previous` to `next` and watches until all its process types are healthy.

@@ -83,6 +83,33 @@ pub(in crate::web) async fn output(
     Ok((headers, text).into_response())
 }
 
+pub(in crate::web) async fn cancel(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, which)): Path<(String, String)>,
+) -> Result<Json<shapes::Build>, ApiError> {
+    let build = find(&platform.pool, &app, &which).await?;
+    platform.cancel_build(&app, &principal, Some(build.number)).await?;
+    let canceled = find(&platform.pool, &app, &which).await?;
+    Ok(Json(render::build(canceled, &app, &doors)))
+}
+
+/// Builds the same commit again, as a build of its own.
+pub(in crate::web) async fn retry(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, which)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<shapes::Build>), ApiError> {
+    let build = find(&platform.pool, &app, &which).await?;
+    let accepted = platform.retry_build(&app, &principal, Some(build.number)).await?;
+    let retried = find(&platform.pool, &app, &accepted.number.to_string()).await?;
+    Ok((StatusCode::CREATED, Json(render::build(retried, &app, &doors))))
+}
+
 fn followed(follower: Follower) -> Body {
     Body::from_stream(futures::stream::try_unfold(follower, |mut follower| async move {
         let text = follower.next().await?;
@@ -98,33 +125,7 @@ fn stored(pool: PgPool, build: BuildId, offset: i64) -> Body {
     }))
 }
 
-pub(in crate::web) async fn cancel(
-    State(platform): State<Platform>,
-    State(doors): State<Arc<shapes::Doors>>,
-    Extension(app): Extension<App>,
-    Extension(principal): Extension<Principal>,
-    Path((_, which)): Path<(String, String)>,
-) -> Result<Json<shapes::Build>, ApiError> {
-    let build = find(&platform.pool, &app, &which).await?;
-    platform.cancel_build(&app, &principal, Some(build.number)).await?;
-    let entry = find(&platform.pool, &app, &which).await?;
-    Ok(Json(render::build(entry, &app, &doors)))
-}
-
-pub(in crate::web) async fn retry(
-    State(platform): State<Platform>,
-    State(doors): State<Arc<shapes::Doors>>,
-    Extension(app): Extension<App>,
-    Extension(principal): Extension<Principal>,
-    Path((_, which)): Path<(String, String)>,
-) -> Result<(StatusCode, Json<shapes::Build>), ApiError> {
-    let build = find(&platform.pool, &app, &which).await?;
-    let accepted = platform.retry_build(&app, &principal, Some(build.number)).await?;
-    let entry = find(&platform.pool, &app, &accepted.number.to_string()).await?;
-    Ok((StatusCode::CREATED, Json(render::build(entry, &app, &doors))))
-}
-
-pub(super) async fn find(pool: &PgPool, app: &App, which: &str) -> Result<BuildEntry, ApiError> {
+async fn find(pool: &PgPool, app: &App, which: &str) -> Result<BuildEntry, ApiError> {
     let entry = match parse_which(which) {
         Some(which) => history::build(&mut *pool.acquire().await?, app.id, which).await?,
         None => None,

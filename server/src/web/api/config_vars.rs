@@ -3,41 +3,65 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::actions::releases::Changes;
-use crate::db::apps::{self, App};
+use crate::db::apps;
+use crate::db::apps::App;
 use crate::domain::access::Principal;
 use crate::domain::names::ConfigKey;
 use crate::platform::Platform;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
 
+/// The version of the release that a change made; absent when nothing changed.
+pub(crate) const RELEASE: HeaderName = HeaderName::from_static("slipway-release");
+/// The longest value, in bytes: Linux hands a program no longer string (128 KiB with the name).
+const LONGEST_VALUE: usize = 120 * 1024;
+
 pub(in crate::web) async fn list(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
-) -> Result<Json<BTreeMap<ConfigKey, String>>, ApiError> {
-    shown(&platform, &app).await
+) -> Result<Response, ApiError> {
+    opened(&platform, &app).await
 }
 
-/// Sets the vars that have a value and unsets those that are null; the release that it makes is in `releases`.
+/// Sets what has a value and unsets what is `null`; what is not named stays.
 pub(in crate::web) async fn change(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
     Extension(principal): Extension<Principal>,
-    Body(wanted): Body<BTreeMap<ConfigKey, Option<String>>>,
-) -> Result<Json<BTreeMap<ConfigKey, String>>, ApiError> {
-    let wanted: Changes =
-        wanted.into_iter().map(|(name, value)| (name, value.map(SecretString::from))).collect();
-    platform.set_config(&app, &principal, &wanted).await?;
-    let mut conn = platform.pool.acquire().await?;
-    let changed = apps::by_id(&mut conn, app.id).await?.unwrap_or(app);
-    drop(conn);
-    shown(&platform, &changed).await
+    Body(wanted): Body<BTreeMap<String, Option<String>>>,
+) -> Result<Response, ApiError> {
+    let changes = wanted.into_iter().map(checked).collect::<Result<Changes, ApiError>>()?;
+    let release = platform.set_config(&app, &principal, &changes).await?;
+    let app = {
+        let mut conn = platform.pool.acquire().await?;
+        apps::by_id(&mut conn, app.id).await?.unwrap_or(app)
+    };
+    let mut response = opened(&platform, &app).await?;
+    if let Some(release) = release {
+        response.headers_mut().insert(RELEASE, HeaderValue::from(release.version));
+    }
+    Ok(response)
 }
 
-async fn shown(platform: &Platform, app: &App) -> Result<Json<BTreeMap<ConfigKey, String>>, ApiError> {
+async fn opened(platform: &Platform, app: &App) -> Result<Response, ApiError> {
     let config = platform.config_of(app).await?;
-    Ok(Json(config.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()))
+    let shown: BTreeMap<_, _> =
+        config.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect();
+    Ok(Json(shown).into_response())
+}
+
+fn checked((name, value): (String, Option<String>)) -> Result<(ConfigKey, Option<SecretString>), ApiError> {
+    let name: ConfigKey = name.parse().map_err(ApiError::invalid)?;
+    let fault = match &value {
+        Some(value) if value.len() > LONGEST_VALUE => format!("has more than {LONGEST_VALUE} bytes"),
+        Some(value) if value.contains('\0') => "contains a NUL, which no environment variable can".to_owned(),
+        _ => return Ok((name, value.map(SecretString::from))),
+    };
+    Err(ApiError::InvalidParams(format!("the value of {name} {fault}: nothing was changed")))
 }

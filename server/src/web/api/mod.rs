@@ -4,7 +4,7 @@ pub(super) mod account;
 pub(super) mod apps;
 pub(super) mod authorizations;
 pub(super) mod builds;
-pub(super) mod config_vars;
+pub(crate) mod config_vars;
 pub(super) mod operations;
 pub(super) mod processes;
 pub(super) mod releases;

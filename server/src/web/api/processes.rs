@@ -1,121 +1,173 @@
-//! `/apps/{app}/dynos`, `/formation`, `/logs`: what runs, and what it writes.
+//! `/apps/{app}/dynos`, `/formation` and `/logs`: what runs, as the target sees it now.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use futures::StreamExt;
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tracing::{Instrument, info};
+use tracing::warn;
 use uuid::Uuid;
 
-use super::render::app_named;
-use super::shapes;
+use super::{render, shapes};
 use crate::db::apps::App;
-use crate::db::releases;
-use crate::domain::blueprint::Blueprint;
 use crate::domain::names::ProcessType;
 use crate::platform::Platform;
 use crate::target::{Follow, LogLine, LogQuery, ProcessStatus, Whose};
 use crate::web::error::ApiError;
 
-/// Processes have no sizes to choose from yet.
-const SIZE: &str = "standard";
-/// Lines that wait for a slow reader before the target waits too.
-const LINES_AHEAD: usize = 256;
-/// Lines from before now, unless asked for more.
-const LINES: usize = 100;
-/// The most of them.
+/// How long the engine or the cluster may take to say what runs.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(15);
+/// Lines of a log when the request names no number.
+const USUAL_LINES: usize = 100;
+/// Lines from before now at most.
 const MOST_LINES: usize = 1500;
+/// Lines that wait for a slow reader; then the source waits.
+const BACKLOG: usize = 256;
 
 pub(in crate::web) async fn dynos(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
 ) -> Result<Json<Vec<shapes::Dyno>>, ApiError> {
-    let processes = platform.target.processes(whose(&app)).await.map_err(unavailable)?;
+    let processes = running(&platform, &app).await?;
     Ok(Json(processes.into_iter().map(|process| dyno(process, &app)).collect()))
 }
 
-fn dyno(process: ProcessStatus, app: &App) -> shapes::Dyno {
-    shapes::Dyno {
-        // Heroku's clients want an id; the name is unique within the app.
-        id: Uuid::new_v5(&app.id.0, process.name.as_bytes()),
-        process_type: process.process_type.to_string(),
-        name: process.name,
-        state: process.state,
-        command: process.command,
-        size: SIZE.to_owned(),
-        restarts: process.restarts,
-        release: shapes::DynoRelease { version: process.version },
-        app: app_named(app),
-        created_at: process.since,
-        updated_at: process.since,
-    }
-}
-
+/// Read-only: how many of each type there are.
 pub(in crate::web) async fn formation(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
 ) -> Result<Json<Vec<shapes::Formation>>, ApiError> {
-    let mut conn = platform.pool.acquire().await?;
-    let current = releases::current_of(&mut conn, app.id).await?;
-    let Some(code) = current.and_then(|release| release.code) else { return Ok(Json(Vec::new())) };
-    let blueprint: Blueprint = serde_json::from_value(code.blueprint)
-        .map_err(|error| ApiError::Internal(anyhow::Error::new(error).context("the stored blueprint")))?;
-    let formation = blueprint.processes.into_iter().map(|(name, command)| shapes::Formation {
-        process_type: name.to_string(),
-        quantity: 1,
-        command: command.unwrap_or_else(|| "the image's own".to_owned()),
-        size: SIZE.to_owned(),
-        app: app_named(&app),
-    });
-    Ok(Json(formation.collect()))
+    let mut types: BTreeMap<ProcessType, shapes::Formation> = BTreeMap::new();
+    for process in running(&platform, &app).await? {
+        let one = types.entry(process.process_type.clone()).or_insert_with(|| shapes::Formation {
+            process_type: process.process_type.to_string(),
+            quantity: 0,
+            command: process.command,
+            size: SIZE.to_owned(),
+            app: render::app_named(&app),
+        });
+        one.quantity += 1;
+    }
+    Ok(Json(types.into_values().collect()))
 }
 
-/// Which lines are wanted.
-#[derive(Debug, Deserialize)]
-pub(in crate::web) struct LogWish {
-    lines: Option<usize>,
-    ps: Option<ProcessType>,
-    #[serde(default)]
-    follow: String,
-}
+/// There is one size of processes.
+const SIZE: &str = "standard";
 
-/// One line each: time, `app[process]:`, text, as Heroku prints them.
-pub(in crate::web) async fn logs(
-    State(platform): State<Platform>,
-    Extension(app): Extension<App>,
-    Query(wish): Query<LogWish>,
-) -> Response {
-    let follow = if matches!(wish.follow.as_str(), "" | "0" | "false") { Follow::No } else { Follow::Yes };
-    let lines = wish.lines.unwrap_or(LINES).min(MOST_LINES);
-    let query = LogQuery { lines, process_type: wish.ps, follow };
-    let (sender, receiver) = mpsc::channel(LINES_AHEAD);
-    let reading = async move {
-        // The reader's leaving ends it: the channel closes.
-        if let Err(error) = platform.target.logs(whose(&app), query, sender).await {
-            info!("The log ended early: {error:#}");
-        }
-    };
-    tokio::spawn(reading.in_current_span());
-    let text = ReceiverStream::new(receiver).map(|line: LogLine| Ok::<_, Infallible>(render(&line)));
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(text)).into_response()
-}
-
-fn render(line: &LogLine) -> String {
-    format!("{} app[{}]: {}\n", line.at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00"), line.process, line.text)
+async fn running(platform: &Platform, app: &App) -> Result<Vec<ProcessStatus>, ApiError> {
+    let asked = platform.target.processes(whose(app));
+    match tokio::time::timeout(TARGET_TIMEOUT, asked).await {
+        Ok(Ok(processes)) => Ok(processes),
+        Ok(Err(error)) => Err(away(&error)),
+        Err(late) => Err(away(&late.into())),
+    }
 }
 
 fn whose(app: &App) -> Whose<'_> {
     Whose { app: &app.name, adopted: app.adoption.as_ref() }
 }
 
-fn unavailable(error: anyhow::Error) -> ApiError {
-    ApiError::Unavailable(format!("what runs cannot be told at the moment: {error:#}"))
+fn away(error: &anyhow::Error) -> ApiError {
+    warn!("The target did not say what runs: {error:#}");
+    ApiError::Unavailable(
+        "where the apps run (the engine, or the cluster) does not answer: nothing is known of the processes now; try again in a moment"
+            .to_owned(),
+    )
+}
+
+fn dyno(process: ProcessStatus, app: &App) -> shapes::Dyno {
+    shapes::Dyno {
+        // Targets know no ids of ours; one that stays the same while the process does.
+        id: Uuid::from_u128(id_of(app, &process)),
+        name: process.name,
+        process_type: process.process_type.to_string(),
+        state: process.state,
+        command: process.command,
+        size: SIZE.to_owned(),
+        restarts: process.restarts,
+        release: shapes::DynoRelease { version: process.version },
+        app: render::app_named(app),
+        created_at: process.since,
+        updated_at: process.since,
+    }
+}
+
+fn id_of(app: &App, process: &ProcessStatus) -> u128 {
+    use sha2::{Digest, Sha256};
+    let hash =
+        Sha256::digest(format!("{}|{}|{}|{}", app.id, process.name, process.version, process.restarts));
+    hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct LogsQuery {
+    lines: Option<usize>,
+    /// A process type.
+    ps: Option<ProcessType>,
+    #[serde(default)]
+    follow: String,
+}
+
+pub(in crate::web) async fn logs(
+    State(platform): State<Platform>,
+    Extension(app): Extension<App>,
+    query: Result<Query<LogsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|_| {
+        ApiError::InvalidParams("logs take lines=<number>, ps=<process type> and follow=1".to_owned())
+    })?;
+    let wanted = LogQuery {
+        lines: query.lines.unwrap_or(USUAL_LINES).min(MOST_LINES),
+        process_type: query.ps,
+        follow: if matches!(query.follow.as_str(), "" | "0" | "false") { Follow::No } else { Follow::Yes },
+    };
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, written(platform, app, wanted)).into_response())
+}
+
+type Telling = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// What is told, line by line. The reader drives it: when it goes, the source is dropped with the body.
+fn written(platform: Platform, app: App, query: LogQuery) -> Body {
+    let (sender, lines) = mpsc::channel(BACKLOG);
+    let telling: Telling = Box::pin(async move { platform.target.logs(whose(&app), query, sender).await });
+    Body::from_stream(futures::stream::unfold(
+        (Some(telling), lines),
+        |(mut telling, mut lines)| async move {
+            loop {
+                let Some(source) = telling.as_mut() else {
+                    let line = lines.recv().await?;
+                    return Some((Ok(text_of(&line)), (telling, lines)));
+                };
+                tokio::select! {
+                    biased;
+                    line = lines.recv() => {
+                        if let Some(line) = line {
+                            return Some((Ok(text_of(&line)), (telling, lines)));
+                        }
+                        telling = None;
+                    }
+                    told = source => {
+                        telling = None;
+                        if let Err(error) = told {
+                            warn!("The logs of an app broke off: {error:#}");
+                            return Some((Err(std::io::Error::other("the logs broke off")), (telling, lines)));
+                        }
+                    }
+                }
+            }
+        },
+    ))
+}
+
+/// Heroku's form: `2026-11-21T10:00:00.000000+00:00 app[web.1]: text`. Control characters stay behind.
+fn text_of(line: &LogLine) -> String {
+    let text = line.text.replace(|c: char| c.is_control() && c != '\t', "");
+    format!("{} app[{}]: {text}\n", line.at.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00"), line.process)
 }

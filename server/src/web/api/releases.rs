@@ -6,7 +6,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -40,27 +39,21 @@ pub(in crate::web) async fn info(
     find(&pool, &app, &which, &doors).await.map(Json)
 }
 
-/// What to go back to, as Heroku names it.
-#[derive(Debug, Deserialize)]
-pub(in crate::web) struct Target {
-    /// `v3`, `3` or a release's id; the one before the current if left out.
-    release: Option<String>,
-}
-
+/// A rollback: to the release that is named, or else to the one before the current.
 pub(in crate::web) async fn roll_back(
     State(platform): State<Platform>,
     State(doors): State<Arc<shapes::Doors>>,
     Extension(app): Extension<App>,
     Extension(principal): Extension<Principal>,
-    Body(target): Body<Target>,
+    Body(wish): Body<shapes::NewRelease>,
 ) -> Result<(StatusCode, Json<shapes::Release>), ApiError> {
-    let to = match target.release {
-        Some(which) => Some(find(&platform.pool, &app, &which, &doors).await?.version),
+    let to = match wish.release {
+        Some(which) => Some(find(&platform.pool, &app, &which.to_string(), &doors).await?.version),
         None => None,
     };
     let made = platform.rollback(&app, &principal, to).await?;
-    let release = find(&platform.pool, &app, &made.version.to_string(), &doors).await?;
-    Ok((StatusCode::CREATED, Json(release)))
+    let made = find(&platform.pool, &app, &made.version.to_string(), &doors).await?;
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 async fn find(

@@ -284,10 +284,28 @@ pub(crate) struct AppChange {
     pub(crate) adoption: Option<Option<Adoption>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct NewRelease {
-    /// A release's id, `v12`, or `12`.
-    pub(crate) release: String,
+    /// The release to go back to; the one before the current if left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) release: Option<WhichRelease>,
+}
+
+/// A release as requests name it: its id, `v12`, `"12"` or `12`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum WhichRelease {
+    Version(i64),
+    Word(String),
+}
+
+impl std::fmt::Display for WhichRelease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version(version) => version.fmt(f),
+            Self::Word(word) => word.fmt(f),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,0 +1,88 @@
+//! Going back, and waiting for what a release does to the processes.
+
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+
+use super::client::path;
+use super::failure::Failure;
+use super::grammar::Rollback;
+use super::run::Session;
+use crate::domain::names::AppName;
+use crate::web::api::shapes::{NewRelease, Release, WhichRelease};
+
+/// How often a release is asked for while it is on its way.
+const POLL: Duration = Duration::from_millis(300);
+/// How long a verb waits for a release; it goes on without the verb.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+pub(super) async fn roll_back(session: &mut Session, args: Rollback) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let before = session.client.newest::<Release>(&releases_of(&app), 200).await?;
+    let before = before.iter().find(|release| release.current).map(|release| release.version);
+    let wish = NewRelease { release: args.release.map(WhichRelease::Word) };
+    let made: Release = session.client.send(Method::POST, &releases_of(&app), &wish).await?;
+    if session.options.json {
+        let made = if args.detach { made } else { ended(session, &app, made.version).await? };
+        session.terminal.json(&made).await?;
+        return refuse_failed(&made);
+    }
+    let to = made.rollback_of.map_or_else(String::new, |version| format!(" to v{version}"));
+    let doing = format!("Rolling back {app}{to}");
+    if args.detach {
+        return session.terminal.line(format!("{doing}... v{} is on its way", made.version)).await;
+    }
+    announce_and_wait(session, &app, &doing, made.version).await?;
+    if let Some(before) = before {
+        let undo = session.typed(&format!("rollback v{before} --app {app}"));
+        session
+            .terminal
+            .note(&format!("Code and config vars are those of the earlier release. To undo: {undo}\n"))
+            .await;
+    }
+    Ok(())
+}
+
+/// Prints `doing... done, v12` around the wait; a release that fails is the verb's failure.
+pub(super) async fn announce_and_wait(
+    session: &mut Session,
+    app: &AppName,
+    doing: &str,
+    version: i64,
+) -> Result<(), Failure> {
+    session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
+    let release = ended(session, app, version).await?;
+    let word = if release.status == "succeeded" { "done" } else { "failed" };
+    session.terminal.line(format!("{word}, v{version}")).await?;
+    refuse_failed(&release)
+}
+
+fn refuse_failed(release: &Release) -> Result<(), Failure> {
+    if release.status != "failed" {
+        return Ok(());
+    }
+    let reason = release.reason.as_deref().unwrap_or("no reason is known");
+    Err(Failure::refused(format!("v{} failed: {reason}", release.version)))
+}
+
+/// The release once it is no longer on its way.
+async fn ended(session: &Session, app: &AppName, version: i64) -> Result<Release, Failure> {
+    let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let release: Release = session.client.get(&one).await?;
+        if release.status != "pending" {
+            return Ok(release);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Err(Failure::refused(format!(
+        "v{version} is still on its way after {} minutes, and goes on: `{}` tells how it ends",
+        PATIENCE.as_secs() / 60,
+        session.typed(&format!("releases:info v{version} --app {app}"))
+    )))
+}
+
+fn releases_of(app: &AppName) -> String {
+    path(&["apps", app.as_str(), "releases"])
+}
