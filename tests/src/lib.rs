@@ -18,6 +18,7 @@ mod platform;
 mod proxy;
 mod pushing;
 mod server;
+mod services;
 mod traffic;
 mod wait;
 
@@ -28,8 +29,9 @@ pub use http::Answer;
 pub use parts::{Setting, cluster, engine_or_skip, skip};
 pub use person::{Person, Said};
 pub use platform::{Platform, Start};
-pub use proxy::Proxy;
+pub use proxy::{Behind, Proxy};
 pub use pushing::{Push, Pushing};
 pub use server::Server;
+pub use services::Service;
 pub use traffic::{Counts, Traffic};
 pub use wait::{LONG, SHORT, until, wait_for};

@@ -221,6 +221,12 @@ impl Platform {
         answer.json()
     }
 
+    /// The status of `/readyz`; 0 if nobody answers.
+    pub fn readiness(&self) -> u16 {
+        let answer = Ask::get("127.0.0.1", "/readyz").send(self.ports.http);
+        answer.map_or(0, |answer| answer.status)
+    }
+
     /// Asks an app for `path`, over a fresh connection to the router.
     pub fn browse(&self, app: &str, path: &str) -> std::io::Result<Answer> {
         Ask::get(&format!("{app}.localhost:{}", self.ports.apps), path).send(self.ports.apps)
