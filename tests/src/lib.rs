@@ -9,6 +9,7 @@
 
 mod app;
 mod checkout;
+mod cluster;
 mod engine;
 mod guard;
 mod http;
@@ -24,9 +25,10 @@ mod wait;
 
 pub use app::App;
 pub use checkout::{Checkout, Door};
+pub use cluster::Cluster;
 pub use engine::Engine;
 pub use http::Answer;
-pub use parts::{Setting, cluster, engine_or_skip, skip};
+pub use parts::{Setting, engine_or_skip, skip};
 pub use person::{Person, Said};
 pub use platform::{Platform, Start};
 pub use proxy::{Behind, Proxy};

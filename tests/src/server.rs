@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::http::Ask;
 use crate::parts::{Setting, slipway};
-use crate::wait::{LONG, until, wait_for};
+use crate::wait::{LONG, wait_for};
 
 /// One server on one data folder; it can be killed and started again.
 #[derive(Debug)]
@@ -93,8 +93,15 @@ impl Server {
     }
 
     /// Waits for words in the log.
-    pub fn until_logged(&self, words: &str) {
-        until(&format!("{words:?} in the server's log"), LONG, || self.log().contains(words));
+    pub fn until_logged(&mut self, words: &str) {
+        let said = wait_for(&format!("{words:?} in the server's log"), LONG, || {
+            if self.log().contains(words) {
+                return Some(true);
+            }
+            let ended = self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_some());
+            ended.then_some(false)
+        });
+        assert!(said, "the server ended without {words:?}:\n{}", self.log_tail());
     }
 
     pub fn log_tail(&self) -> String {
