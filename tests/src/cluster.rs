@@ -46,7 +46,11 @@ impl Cluster {
             .with("SLIPWAY_KUBECONFIG", kubeconfig.display().to_string())
             .with("SLIPWAY_KUBE_NAMESPACE", &self.namespace)
             .with("SLIPWAY_REGISTRY", &self.registry)
+            // By the same name, which every node knows.
+            .with("SLIPWAY_REGISTRY_PULL", &self.registry)
             .with("SLIPWAY_REGISTRY_PREFIX", &self.namespace)
+            // Old and new processes fit onto one small node.
+            .with("SLIPWAY_PROCESS_CPUS", "0.2")
             .with("SLIPWAY_ROLLOUT_DEADLINE", "60s")
     }
 

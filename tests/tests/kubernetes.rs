@@ -13,14 +13,14 @@ fn an_owned_app_moves_as_a_whole_goes_back_as_a_whole_and_rolls_back() {
     app.commit("two types");
     app.verb(&["config:set", "GREETING=a-secret-greeting"]).ok();
     app.push(Door::Ssh).ok().says("Procfile declares types -> web, worker").says("Released v2");
-    assert_eq!(cluster.browse("shop-web", "/"), "one");
-    assert!(cluster.browse("shop-web", "/env").contains("a-secret-greeting"));
+    assert_eq!(cluster.browse("shop", "/"), "one");
+    assert!(cluster.browse("shop", "/env").contains("a-secret-greeting"));
     assert!(cluster.image_of("shop-worker").contains("@sha256:"));
     app.verb(&["ps"]).ok().says("web").says("worker");
 
     app.answer("two");
     app.push(Door::Http).ok().says("Released v3");
-    until("the new answer", LONG, || cluster.browse("shop-web", "/") == "two");
+    until("the new answer", LONG, || cluster.browse("shop", "/") == "two");
     let good = cluster.until_pods(2);
 
     // The worker is broken: the web process goes back with it.
@@ -28,12 +28,12 @@ fn an_owned_app_moves_as_a_whole_goes_back_as_a_whole_and_rolls_back() {
     app.answer("three");
     app.push(Door::Ssh).refused("v4 is not live").says("out of oil");
     assert_eq!(cluster.until_pods(2), good);
-    assert_eq!(cluster.browse("shop-web", "/"), "two");
+    assert_eq!(cluster.browse("shop", "/"), "two");
     assert_ne!(app.remote_ref("refs/heads/main"), Some(app.head()));
 
     app.verb(&["rollback", "v2"]).ok();
     app.until_current(5);
-    until("the old answer", LONG, || cluster.browse("shop-web", "/") == "one");
+    until("the old answer", LONG, || cluster.browse("shop", "/") == "one");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn with_an_unreachable_cluster_the_release_is_recorded_and_goes_live_later() {
     assert_eq!(app.remote_ref("refs/heads/main"), None);
     proxy.mend();
     app.until_current(1);
-    assert_eq!(cluster.browse("patient-web", "/"), "one");
+    assert_eq!(cluster.browse("patient", "/"), "one");
     until("the branch to move", LONG, || app.remote_ref("refs/heads/main") == Some(app.head()));
 
     // Not there at start either.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, PgPool};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -42,6 +42,8 @@ pub(super) struct Parts {
     pub(super) platform: Platform,
     pub(super) host_key: HostKey,
     data: DataDir,
+    /// Holds the database's lock that says that this is its only server.
+    _only: PgConnection,
     draining: TaskTracker,
     postgres: Option<PrivatePostgres>,
     registry: Option<PrivateRegistry>,
@@ -56,6 +58,7 @@ impl Parts {
             None => Some(PrivatePostgres::start(&data, args.database.connections).await?),
         };
         let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
+        let only = db::be_the_only_server(&pool).await?;
         let engine = Engine::connect(&args.docker.host).await?;
         let registry = match args.registry.push {
             Some(_) => None,
@@ -102,7 +105,7 @@ impl Parts {
             settings: Arc::new(args),
         };
         let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;
-        Ok(Self { platform, host_key, data, draining, postgres, registry })
+        Ok(Self { platform, host_key, data, _only: only, draining, postgres, registry })
     }
 
     /// Ends what was started, the database last.
