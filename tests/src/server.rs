@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::http::Ask;
+use crate::person::Said;
 use crate::parts::{Setting, slipway};
 use crate::wait::{LONG, wait_for};
 
@@ -59,6 +60,11 @@ impl Server {
         command
     }
 
+    /// What another server on the same folder says before it ends.
+    pub fn second(&self) -> Said {
+        Said::of(&self.command("serve").stdin(Stdio::null()).output().expect("slipway serve"))
+    }
+
     /// SIGKILL: what a crash or the kernel does.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a server that was started");
@@ -71,6 +77,12 @@ impl Server {
         let mut child = self.child.take().expect("a server that was started");
         kill(pid_of(&child), Signal::SIGTERM).expect("SIGTERM");
         wait_for("the server to end after SIGTERM", LONG, || child.try_wait().expect("a child"))
+    }
+
+    /// Waits for an end that nobody asked for.
+    pub fn until_ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a server that was started");
+        wait_for("the server to end by itself", LONG, || child.try_wait().expect("a child"))
     }
 
     pub fn restart(&mut self) {

@@ -217,3 +217,19 @@ fn a_server_that_is_asked_to_end_lets_the_build_in_hand_finish() {
     wait_for("the app to answer", SHORT, || (app.answer_now() == "hello").then_some(()));
     assert_eq!(app.releases().len(), 1);
 }
+
+#[test]
+fn after_a_reboot_every_app_comes_back() {
+    let Some(platform) = Platform::start() else { return };
+    let app = platform.app("rebooted").answering("hello");
+    app.push(Door::Ssh).ok();
+    let other = platform.app("rebooted-too").answering("hello too");
+    other.push(Door::Http).ok();
+    platform.power_off();
+    assert_ne!(app.answer_now(), "hello");
+    platform.server().start();
+    platform.server().until_ready();
+    until("the first app to answer", LONG, || app.answer_now() == "hello");
+    until("the second app to answer", LONG, || other.answer_now() == "hello too");
+    assert_eq!((app.releases().len(), other.releases().len()), (1, 1));
+}

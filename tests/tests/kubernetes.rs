@@ -90,3 +90,13 @@ fn with_an_unreachable_cluster_the_release_is_recorded_and_goes_live_later() {
     proxy.mend();
     app.until_current(2);
 }
+
+#[test]
+fn a_registry_that_no_node_can_reach_is_refused_at_the_start_with_the_setting_that_mends_it() {
+    let Some(cluster) = Cluster::namespace("loopback") else { return };
+    let Some(platform) = cluster.platform().without("SLIPWAY_REGISTRY_PULL").later() else { return };
+    platform.server().start();
+    assert!(!platform.server().until_ended().success());
+    let log = platform.server().log();
+    assert!(log.contains("its nodes cannot pull from") && log.contains("SLIPWAY_REGISTRY_PULL"), "{log}");
+}
