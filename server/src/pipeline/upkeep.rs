@@ -120,7 +120,10 @@ async fn measure(platform: &Platform) {
     }
     if let Ok(space) = disk::space(platform.data_dir()) {
         let path = platform.data_dir().display().to_string();
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; bytes of a disk lose nothing that matters")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; bytes of a disk lose nothing that matters"
+        )]
         metrics::gauge!(DISK_FREE_BYTES, "path" => path).set(space.free as f64);
     }
 }
