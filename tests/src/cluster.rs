@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::http::Ask;
-use crate::parts::{Setting, skip};
+use crate::parts::{Setting, engine_or_skip, skip};
 use crate::platform::{Platform, Start};
 use crate::proxy::{Behind, Proxy};
 use crate::wait::{LONG, until, wait_for};
@@ -152,5 +152,8 @@ impl Drop for Cluster {
             eprintln!("--- pods ---\n{}", self.kubectl(&["get", "pods", "-o", "wide"]));
         }
         self.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        if let Some(engine) = engine_or_skip() {
+            engine.forget_images(&format!("{}/{}", self.registry, self.namespace));
+        }
     }
 }

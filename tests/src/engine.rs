@@ -53,6 +53,17 @@ impl Engine {
         self.listed(&[format!("label={PLATFORM_LABEL}={platform}")])
     }
 
+    /// Takes away the names of images below this one; what nothing else names goes with them.
+    pub(crate) fn forget_images(&self, prefix: &str) {
+        let filter = format!("reference={prefix}/*");
+        let format = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}";
+        let listed = self.docker(&["images", "--digests", "--filter", &filter, "--format", format]);
+        for name in listed.unwrap_or_default().split_whitespace().filter(|name| !name.contains("<none>")) {
+            // The same name stands on several lines.
+            self.docker(&["rmi", name]).ok();
+        }
+    }
+
     fn listed(&self, filters: &[String]) -> Vec<String> {
         let mut words = vec!["ps", "--all", "--quiet", "--no-trunc"];
         filters.iter().for_each(|filter| words.extend(["--filter", filter]));

@@ -21,4 +21,11 @@ id=$(sed -n 's/.*"platform": *"\([0-9a-f]*\)".*/\1/p' "$FOLDER/data/state.json" 
 if [ -n "$id" ]; then
     docker ps -aq --filter "label=dev.slipway.platform=$id" | xargs -r docker rm -f >/dev/null
 fi
+# Names alone are taken away: another platform may have made the same image.
+port=$(sed -n 's/.*"registry": *\([0-9]*\).*/\1/p' "$FOLDER/data/state.json" 2>/dev/null)
+if [ -n "$port" ]; then
+    docker images --digests --filter "reference=127.0.0.1:$port/*/*" \
+        --format '{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}' |
+        tr ' ' '\n' | grep -v '<none>' | sort -u | xargs -r docker rmi >/dev/null 2>&1
+fi
 rm -rf "$FOLDER"

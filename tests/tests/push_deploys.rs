@@ -132,6 +132,8 @@ fn another_branch_is_told_the_command_that_would_deploy_it() {
     app.commit("for the other branch");
     app.push_with(Door::Ssh, &["feature/x:main"]).refused("only live is deployed");
     app.push_with(Door::Ssh, &["feature/x:live"]).ok();
+    // And a clone checks that branch out.
+    assert_eq!(app.remote_ref("HEAD"), Some(app.head()));
 }
 
 #[test]
