@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::policy::{Options, Ruling, rule};
 use super::verdict::{self, Verdict};
+use crate::actions::ActionError;
 use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
 use crate::db::builds;
@@ -124,6 +125,7 @@ impl Push {
             request.commands.iter().map(|command| rule(command, &self.app.deploy_branch)).collect();
         let planned = request.commands.iter().zip(&rulings).map(|(command, ruling)| match ruling {
             Ruling::Refuse(reason) => RefResult::refused(&command.name, reason),
+            Ruling::Move if options.dry_run => RefResult::refused(&command.name, "dry run: nothing was moved"),
             Ruling::Deploy | Ruling::Move => RefResult::moved(&command.name),
         });
         let mut results = all_or_nothing(request, planned.collect());
@@ -169,6 +171,8 @@ impl Push {
         if options.dry_run {
             return self.dry_run(command, reply).await;
         }
+        // Looked up before ours is accepted: a worker may take ours at once.
+        let running = if options.cancel_running { self.running().await? } else { None };
         let accepted = match self.accept(command, options).await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -177,8 +181,8 @@ impl Push {
             }
         };
         info!(build.number = accepted.number, commit = %command.new, "Accepted a push");
-        if options.cancel_running {
-            self.cancel_running(reply).await?;
+        if let Some(running) = running {
+            self.cancel(running, reply).await?;
         }
         if let Some(old) = accepted.superseded {
             say(reply, &format!("-----> Build {old} was waiting; this one takes its place\n")).await?;
@@ -200,8 +204,8 @@ impl Push {
         &self,
         command: &Command,
         options: &Options,
-    ) -> Result<Accepted, crate::actions::ActionError> {
-        let internal = |error: anyhow::Error| crate::actions::ActionError::Internal(error);
+    ) -> Result<Accepted, ActionError> {
+        let internal = |error: anyhow::Error| ActionError::Internal(error);
         let commit =
             self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;
         let forced = !command.creates()
@@ -221,13 +225,18 @@ impl Push {
         self.platform.accept(&self.app, &self.principal, &self.repository, &wish).await
     }
 
-    async fn cancel_running(&self, reply: &mut Reply<Output>) -> anyhow::Result<()> {
-        match self.platform.cancel_build(&self.app, &self.principal, None).await {
-            Ok(build) => say(reply, &format!("-----> Canceled build {}\n", build.number)).await,
-            // Nothing to cancel is what was wanted.
-            Err(crate::actions::ActionError::Conflict(_)) => Ok(()),
+    async fn running(&self) -> anyhow::Result<Option<i64>> {
+        let mut conn = self.platform.pool.acquire().await?;
+        Ok(builds::running_of(&mut conn, self.app.id).await?.map(|build| build.number))
+    }
+
+    async fn cancel(&self, number: i64, reply: &mut Reply<Output>) -> anyhow::Result<()> {
+        match self.platform.cancel_build(&self.app, &self.principal, Some(number)).await {
+            Ok(_) => say(reply, &format!("-----> Canceled build {number}\n")).await,
+            // It has just ended, or its image is being pushed: then it is released before ours.
+            Err(ActionError::Conflict(_)) => Ok(()),
             Err(error) => {
-                say(reply, &format!(" !     The running build was not canceled: {}\n", error.said())).await
+                say(reply, &format!(" !     Build {number} was not canceled: {}\n", error.said())).await
             }
         }
     }

@@ -176,7 +176,7 @@ async fn chores(platform: &Platform) {
     }
 }
 
-/// Only what is ours: images with our label that no container uses, and the builder's cache.
+/// Images with our label that no container uses, and the builder's cache, which knows no owners.
 async fn prune_engine(platform: &Platform) {
     let images = platform.engine.prune_images(KEPT_IMAGES_HOURS).await;
     let cache = platform.engine.prune_build_cache(KEPT_BUILD_CACHE).await;
