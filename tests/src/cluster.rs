@@ -120,9 +120,11 @@ impl Cluster {
 
     /// Pods that are not on their way out, by name.
     pub fn pods(&self) -> Vec<String> {
-        let path = "jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{\"\\n\"}{end}";
+        let listed: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "-o", "json"])).expect("JSON");
+        let pods = listed["items"].as_array().cloned().unwrap_or_default();
+        let staying = pods.iter().map(|pod| &pod["metadata"]).filter(|pod| pod["deletionTimestamp"].is_null());
         let mut names: Vec<String> =
-            self.kubectl(&["get", "pods", "-o", path]).lines().map(str::to_owned).collect();
+            staying.filter_map(|pod| pod["name"].as_str().map(str::to_owned)).collect();
         names.sort_unstable();
         names
     }
