@@ -163,10 +163,10 @@ async fn succeed(
     transcript: &Transcript,
 ) -> anyhow::Result<Rolled> {
     let mut tx = platform.pool.begin().await?;
-    if let Some(app) = app_lock::lock(&mut tx, app.id).await? {
-        if let (true, Some(code)) = (release.build_id.is_some(), &release.code) {
-            app.move_branch(&mut tx, &code.commit).await?;
-        }
+    if let Some(app) = app_lock::lock(&mut tx, app.id).await?
+        && let (true, Some(code)) = (release.build_id.is_some(), &release.code)
+    {
+        app.move_branch(&mut tx, &code.commit).await?;
     }
     let _ended_already_if_lost = releases::end(&mut tx, release.id, ReleaseStatus::Succeeded, None).await?;
     tx.commit().await?;
