@@ -4,7 +4,7 @@
 //! for: app, name and version are authenticated with it, so values cannot be swapped between apps, names or versions.
 //!
 //! The key file holds one key a line, `id:key` with the key as 64 hex digits or base64. The first seals; all open. To
-//! rotate, put a new line first, rewrap, and then remove the old line.
+//! rotate, put a new line first, start the server, which rewraps, and then remove the old line.
 
 use std::fs;
 use std::io::{self, Write};

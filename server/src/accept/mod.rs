@@ -26,8 +26,9 @@ pub(crate) async fn open(platform: Platform, request: GitRequest) -> Result<GitW
         warn!("The repository of {} cannot be opened: {error:#}", app.name);
         unavailable()
     })?;
+    let GitRequest { principal, service, address, .. } = &request;
     let span =
-        info_span!("git", app = %app.name, service = request.service.as_str(), user = request.principal.name);
+        info_span!("git", app = %app.name, service = service.as_str(), user = principal.name, %address);
     Ok(Box::new(move |streams| {
         async move {
             match request.service {

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::parts::Parts;
 use crate::accept;
@@ -174,6 +174,9 @@ fn lookup(found: sqlx::Result<Option<Principal>>) -> Lookup {
 /// A verb over SSH calls the API in this process.
 async fn verb(api: Option<Router>, request: VerbRequest) -> u8 {
     let Some(api) = api else { return 1 };
+    // Arguments can be secrets; the verb's name is none.
+    let name = request.argv.first().map(String::as_str).unwrap_or_default();
+    let span = info_span!("verb", name, user = request.principal.name, address = %request.address);
     let client = Client::InProcess { api, principal: request.principal };
     let colours = match request.terminal {
         doors::Terminal::None => Colours::Never,
@@ -181,5 +184,5 @@ async fn verb(api: Option<Router>, request: VerbRequest) -> u8 {
     };
     let terminal =
         Terminal { input: Mutex::new(request.input), out: request.output, err: request.errors, colours };
-    commands::run_words(&request.argv, client, terminal).await
+    commands::run_words(&request.argv, client, terminal).instrument(span).await
 }

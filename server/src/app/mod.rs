@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod doors;
+mod keys;
 mod parts;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
     let grace = args.life.shutdown_grace;
     let parts = Parts::start(args, &lifecycle).await?;
     let platform = parts.platform.clone();
+    keys::rewrap(&platform.pool, &platform.keys).await.context("sealing apps' keys with the new key")?;
     let requeued = platform.queue.take_over().await.context("taking over the queue")?;
     if requeued > 0 {
         info!("Took over {requeued} jobs that the server before this one had in hand");

@@ -60,6 +60,10 @@ impl Parts {
         let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
         let only = db::be_the_only_server(&pool).await?;
         let engine = Engine::connect(&args.docker.host).await?;
+        // Of an engine that is away, connecting has warned.
+        if let Ok(found) = engine.info().await {
+            info!("{found}");
+        }
         let registry = match args.registry.push {
             Some(_) => None,
             None => Some(PrivateRegistry::start(&mut data, &args.docker.host).await?),

@@ -179,6 +179,20 @@ pub(crate) async fn change_settings(
     .map(drop)
 }
 
+/// Replaces the app's key by the same key, sealed otherwise; false if the stored one is not `old` any more.
+pub(crate) async fn set_wrapped_key(
+    conn: &mut PgConnection,
+    app: AppId,
+    old: &[u8],
+    new: &[u8],
+) -> sqlx::Result<bool> {
+    let set =
+        sqlx::query!("UPDATE apps SET wrapped_key = $3 WHERE id = $1 AND wrapped_key = $2", app.0, old, new)
+            .execute(conn)
+            .await?;
+    Ok(set.rows_affected() == 1)
+}
+
 /// Removes the app with its builds, releases, logs and config; false if somebody else was quicker.
 pub(crate) async fn destroy(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
     let gone = sqlx::query!("DELETE FROM apps WHERE id = $1", app.0).execute(conn).await?;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::query_parameters::{
-    PruneImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
-};
+use bollard::query_parameters::{PruneImagesOptionsBuilder, TagImageOptionsBuilder};
 
 use super::{Engine, EngineError};
 
@@ -64,27 +62,6 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         self.api().tag_image(image, Some(options)).await.map_err(|error| self.about(image, error))
-    }
-
-    /// Removes a name, and the image with its last one. Images without our label are refused; one that has gone is
-    /// no error.
-    pub(crate) async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
-        match self.inspect(image).await {
-            Err(EngineError::NoSuchImage(_)) => return Ok(()),
-            Err(other) => return Err(other),
-            Ok(facts) if !facts.labels.contains_key(LABEL) => {
-                return Err(EngineError::NotOurs(image.to_owned()));
-            }
-            Ok(_) => {}
-        }
-        let options = RemoveImageOptionsBuilder::default().noprune(false).build();
-        match self.api().remove_image(image, Some(options), None).await {
-            Ok(_) => Ok(()),
-            Err(error) => match self.about(image, error) {
-                EngineError::NoSuchImage(_) => Ok(()),
-                other => Err(other),
-            },
-        }
     }
 
     /// Removes images of ours that no container uses and that are older than `hours`. Returns the bytes freed.

@@ -12,17 +12,16 @@ pub(crate) mod push;
 pub(crate) mod testing;
 mod wire;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use bytesize::ByteSize;
 use tracing::warn;
 
 use self::wire::{Address, WireError};
-
-/// The engine's address where none is configured.
-pub(crate) const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How long the engine may take to answer a question about itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +49,14 @@ pub(crate) struct EngineInfo {
     pub(crate) cpus: u64,
 }
 
+impl fmt::Display for EngineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, api_version, memory_bytes, cpus } = self;
+        let memory = ByteSize(*memory_bytes);
+        write!(f, "Docker Engine {version} (API {api_version}) with {cpus} CPUs and {memory}")
+    }
+}
+
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
@@ -65,8 +72,6 @@ pub(crate) enum EngineError {
     BadAddress(String),
     #[error("the Docker engine has no image {0}")]
     NoSuchImage(String),
-    #[error("{0} was not made by Slipway (it lacks the label {label}), so it is left alone", label = images::LABEL)]
-    NotOurs(String),
     #[error("the Docker engine refused: {0}")]
     Refused(String),
 }
@@ -117,6 +122,7 @@ impl Engine {
         answered(self.api.ping()).await.map(drop).map_err(|source| self.unreachable(source))
     }
 
+    /// Tells who answers: version, memory and processors.
     pub(crate) async fn info(&self) -> Result<EngineInfo, EngineError> {
         let info = answered(self.api.info()).await.map_err(|source| self.unreachable(source))?;
         Ok(EngineInfo {
@@ -177,6 +183,7 @@ mod tests {
             ),
             "{error}"
         );
+        // Nobody there, but an address that is possible: connecting only warns, so that the server starts.
         let error = Engine::connect("tcp://127.0.0.1:1").await.unwrap().ping().await.unwrap_err();
         assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
         let error = Engine::connect("ssh://somewhere").await.unwrap_err();

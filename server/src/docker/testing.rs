@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::errors::Error;
+use bollard::query_parameters::RemoveImageOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::build::{BuildRequest, Cache, Dockerfile};
+use super::build::{BuildRequest, Cache};
 use super::images::LABEL;
 use crate::git::snapshot::{Entry, EntryKind, Snapshot};
 use crate::transcript::Transcript;
@@ -35,6 +37,14 @@ fn skip<T>(reason: &str) -> Option<T> {
     assert!(std::env::var("SLIPWAY_REQUIRE_ALL").as_deref() != Ok("1"), "required to run, but {reason}");
     eprintln!("skipped: {reason}");
     None
+}
+
+/// Takes an image's name away, and the image with its last one; one that has gone already is fine.
+pub(crate) async fn remove_image(engine: &Engine, image: &str) {
+    match engine.api().remove_image(image, None::<RemoveImageOptions>, None).await {
+        Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        Err(error) => panic!("{image} was not removed: {error}"),
+    }
 }
 
 /// A file of a repository made for a test.
@@ -123,7 +133,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn request(snapshot: Arc<Snapshot>) -> BuildRequest {
     BuildRequest {
         snapshot,
-        dockerfile: Dockerfile::File("Dockerfile".into()),
+        dockerfile: "Dockerfile".into(),
         secrets: BTreeMap::new(),
         build_args: BTreeMap::new(),
         labels: BTreeMap::from([(LABEL.into(), "test".into())]),

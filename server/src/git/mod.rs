@@ -12,10 +12,9 @@ mod repository;
 pub(crate) mod snapshot;
 pub(crate) mod upload;
 
-pub(crate) use command::CommandError;
 pub(crate) use oid::Oid;
-pub(crate) use refs::{RefError, RefUpdate};
-pub(crate) use repository::{CommitInfo, Repository, RepositoryError};
+pub(crate) use refs::RefUpdate;
+pub(crate) use repository::{CommitInfo, Repository};
 
 #[cfg(test)]
 mod testing;

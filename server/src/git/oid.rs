@@ -20,13 +20,6 @@ impl Oid {
         self == Self::ZERO
     }
 
-    /// The first seven digits, for people.
-    pub(crate) fn short(self) -> String {
-        let mut text = self.to_string();
-        text.truncate(7);
-        text
-    }
-
     pub(super) fn to_git2(self) -> git2::Oid {
         git2::Oid::from_bytes(&self.0).expect("invariant: an object id has 20 bytes")
     }

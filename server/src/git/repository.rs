@@ -116,26 +116,6 @@ impl Repository {
         .await
     }
 
-    /// The tree that a build of `subfolder` (`None`: the root) is made from. Equal ids mean equal contexts.
-    pub(crate) async fn tree_id(
-        &self,
-        commit: Oid,
-        subfolder: Option<&str>,
-    ) -> Result<Option<Oid>, RepositoryError> {
-        let subfolder = subfolder.map(str::to_owned);
-        self.read(move |repository| {
-            let root = repository.find_object(commit.to_git2(), None)?.peel_to_tree()?;
-            let Some(subfolder) = subfolder else { return Ok(Some(root.id().into())) };
-            match root.get_path(Path::new(&subfolder)) {
-                Ok(entry) if entry.kind() == Some(git2::ObjectType::Tree) => Ok(Some(entry.id().into())),
-                Ok(_) => Ok(None),
-                Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-
     /// Runs a reader on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,

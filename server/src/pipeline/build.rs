@@ -11,7 +11,7 @@ use super::reuse::{self, Ingredients};
 use super::source::Source;
 use super::{Again, Line, Stop, workload};
 use crate::db::builds;
-use crate::docker::build::{BuildError, BuildRequest, Cache, Dockerfile};
+use crate::docker::build::{BuildError, BuildRequest, Cache};
 use crate::docker::images;
 use crate::domain::blueprint::Blueprint;
 
@@ -47,7 +47,7 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
     }
     let request = BuildRequest {
         snapshot: Arc::clone(&source.snapshot),
-        dockerfile: Dockerfile::File(detected.dockerfile.clone()),
+        dockerfile: detected.dockerfile.clone(),
         secrets: secrets(line, &dockerfile).await?,
         build_args: BTreeMap::new(),
         labels: BTreeMap::from([

@@ -9,8 +9,9 @@ use super::build::Image;
 use super::{Again, Line, Stop};
 use crate::db::builds::{self, Made};
 use crate::docker::push::{PushError, PushRequest};
+use crate::registry::RegistryError;
 
-/// Tries of a push that failed for a passing reason.
+/// Tries of whatever failed for a passing reason: the push, and each question to the registry.
 const TRIES: usize = 4;
 /// Before the second try; doubled from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -46,11 +47,9 @@ pub(crate) async fn to_registry(line: &Line, image: Image) -> Result<Pushed, Sto
 
 /// Every build has its tag, also one that reuses an image.
 async fn tag_existing(line: &Line, digest: &str) -> Result<(), Stop> {
-    line.platform.registry.tag(&line.repository(), digest, &line.tag()).await.map_err(|error| Stop::Errored {
-        sentence: error.to_string(),
-        error: error.into(),
-        again: Again::Yes,
-    })
+    let (registry, repository, tag) = (&line.platform.registry, line.repository(), line.tag());
+    let tagged = (|| registry.tag(&repository, digest, &tag)).retry(pauses());
+    tagged.when(RegistryError::is_temporary).await.map_err(unanswered)
 }
 
 async fn push(line: &Line, id: &str) -> Result<String, Stop> {
@@ -64,9 +63,8 @@ async fn push(line: &Line, id: &str) -> Result<String, Stop> {
         login: platform.registry.login().cloned(),
         cancel: line.cancel.clone(),
     };
-    let pause = ExponentialBuilder::new().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(TRIES - 1);
     let pushed = (|| platform.engine.push(&request, &line.transcript))
-        .retry(pause)
+        .retry(pauses())
         .when(PushError::is_temporary)
         .await
         .map_err(stop)?;
@@ -77,12 +75,9 @@ async fn push(line: &Line, id: &str) -> Result<String, Stop> {
 
 /// The registry must have what the engine says that it pushed: an acknowledgement proves nothing.
 async fn verify(line: &Line, digest: &str) -> Result<(), Stop> {
-    let found = line.platform.registry.digest_of(&line.repository(), &line.tag()).await;
-    let found = found.map_err(|error| Stop::Errored {
-        sentence: error.to_string(),
-        error: error.into(),
-        again: Again::Yes,
-    })?;
+    let (registry, repository, tag) = (&line.platform.registry, line.repository(), line.tag());
+    let asked = (|| registry.digest_of(&repository, &tag)).retry(pauses());
+    let found = asked.when(RegistryError::is_temporary).await.map_err(unanswered)?;
     if found.as_deref() == Some(digest) {
         return Ok(());
     }
@@ -91,6 +86,14 @@ async fn verify(line: &Line, digest: &str) -> Result<(), Stop> {
         error: anyhow::anyhow!("the engine pushed {digest}, the registry has {found:?}"),
         again: Again::Yes,
     })
+}
+
+fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new().with_jitter().with_min_delay(FIRST_PAUSE).with_max_times(TRIES - 1)
+}
+
+fn unanswered(error: RegistryError) -> Stop {
+    Stop::Errored { sentence: error.to_string(), error: error.into(), again: Again::Yes }
 }
 
 fn stop(error: PushError) -> Stop {

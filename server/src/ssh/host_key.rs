@@ -44,12 +44,6 @@ impl HostKey {
         self.key.public_key().fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// A line for a client's known_hosts file.
-    pub(crate) fn known_hosts_line(&self, host: &str, port: u16) -> String {
-        let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-        format!("{host} {}", self.authorized_line())
-    }
-
     /// `ssh-ed25519 AAAA…`: the public half without a comment.
     pub(crate) fn authorized_line(&self) -> String {
         let public = self.key.public_key().to_openssh().expect("invariant: an ed25519 key has a text form");
@@ -112,9 +106,7 @@ mod tests {
         assert_eq!(made.fingerprint(), loaded.fingerprint());
         assert!(made.fingerprint().starts_with("SHA256:"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let line = made.known_hosts_line("localhost", 2222);
-        assert!(line.starts_with("[localhost]:2222 ssh-ed25519 AAAA"), "{line}");
-        assert!(made.known_hosts_line("example.org", 22).starts_with("example.org ssh-ed25519 "));
+        assert!(made.authorized_line().starts_with("ssh-ed25519 AAAA"), "{}", made.authorized_line());
     }
 
     #[test]

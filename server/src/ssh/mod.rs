@@ -30,7 +30,7 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use self::callers::{Callers, Full};
 use self::connection::Client;
-pub(crate) use self::host_key::{HostKey, HostKeyError};
+pub(crate) use self::host_key::HostKey;
 use crate::doors::Services;
 
 /// Refused `none` probe that every client begins with, and four keys.

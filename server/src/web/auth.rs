@@ -3,7 +3,7 @@
 //! Invariant: no token is looked at, let alone accepted, that came in the clear over a network. Whether a connection
 //! is safe is decided by the connection itself; headers count only from a proxy that the settings name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 

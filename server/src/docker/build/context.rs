@@ -11,10 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
@@ -43,17 +41,9 @@ const EARLIEST: i64 = 315_619_200;
 #[derive(Clone)]
 pub(super) struct ContextServer {
     pub(super) context: Arc<Snapshot>,
-    pub(super) dockerfile: DockerfileSource,
+    /// The Dockerfile's folder in the context; empty for its root.
+    pub(super) folder: String,
     pub(super) sent: Arc<Sent>,
-}
-
-/// Where the `dockerfile` source comes from.
-#[derive(Clone)]
-pub(super) enum DockerfileSource {
-    /// A folder of the context (empty: its root).
-    Folder(String),
-    /// A text of ours, served under this name.
-    Text { name: String, text: Bytes },
 }
 
 /// What the engine had to be sent of the context.
@@ -65,16 +55,11 @@ pub(super) struct Sent {
 
 type Batch = Result<Vec<Packet>, Status>;
 
-/// The entries of one transfer, and how their content is had.
+/// The entries of one transfer, and where their content is.
 struct Transfer {
     entries: Vec<Entry>,
-    content: Content,
+    snapshot: Arc<Snapshot>,
     sent: Option<Arc<Sent>>,
-}
-
-enum Content {
-    Repository(Arc<Snapshot>),
-    Text(Bytes),
 }
 
 #[tonic::async_trait]
@@ -123,30 +108,17 @@ impl FileSync for ContextServer {
 
 impl ContextServer {
     fn transfer(&self, source: &str, wanted: &Wanted) -> Result<Transfer, Status> {
-        let repository = || Content::Repository(self.context.clone());
         let chosen = |entries: &[Entry]| -> Result<Vec<Entry>, Status> {
             let chosen =
                 select(entries, wanted).map_err(|error| Status::invalid_argument(error.to_string()))?;
             Ok(chosen.into_iter().map(|at| entries[at].clone()).collect())
         };
-        match (source, &self.dockerfile) {
-            ("context", _) => Ok(Transfer {
-                entries: chosen(&self.context.entries)?,
-                content: repository(),
-                sent: Some(self.sent.clone()),
-            }),
-            ("dockerfile", DockerfileSource::Folder(folder)) => Ok(Transfer {
-                entries: chosen(&below(&self.context.entries, folder))?,
-                content: repository(),
-                sent: None,
-            }),
-            ("dockerfile", DockerfileSource::Text { name, text }) => Ok(Transfer {
-                entries: chosen(&[text_entry(name, text)])?,
-                content: Content::Text(text.clone()),
-                sent: None,
-            }),
-            (other, _) => Err(Status::not_found(format!("the build has no source called {other:?}"))),
-        }
+        let (entries, sent) = match source {
+            "context" => (chosen(&self.context.entries)?, Some(self.sent.clone())),
+            "dockerfile" => (chosen(&below(&self.context.entries, &self.folder))?, None),
+            other => return Err(Status::not_found(format!("the build has no source called {other:?}"))),
+        };
+        Ok(Transfer { entries, snapshot: self.context.clone(), sent })
     }
 }
 
@@ -157,14 +129,6 @@ fn below(entries: &[Entry], folder: &str) -> Vec<Entry> {
     }
     let inside = |entry: &Entry| entry.path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
     entries.iter().filter_map(|entry| Some(Entry { path: inside(entry)?, ..entry.clone() })).collect()
-}
-
-fn text_entry(name: &str, text: &Bytes) -> Entry {
-    Entry {
-        path: name.to_owned(),
-        kind: EntryKind::File { size: text.len() as u64, executable: false },
-        oid: hex::encode(Sha256::digest(text)),
-    }
 }
 
 /// Tells the engine what there is. The place in the list is the id by which it asks for a file's content.
@@ -221,7 +185,7 @@ fn send_files(
             let data = Packet { data: chunk.to_vec(), ..packet(PacketType::PacketData, id, None) };
             answers.blocking_send(Ok(vec![data])).map_err(|_| io::ErrorKind::BrokenPipe.into())
         };
-        content(&transfer.content, entry, &mut reader, send)
+        content(&transfer.snapshot, entry, &mut reader, send)
             .map_err(|error| Status::internal(format!("{} cannot be read: {error}", entry.path)))?;
         // Counted before the packet that ends the file: the engine may report the end of all as soon as it has it.
         if let Some(sent) = &transfer.sent {
@@ -234,23 +198,17 @@ fn send_files(
 }
 
 fn content(
-    content: &Content,
+    snapshot: &Snapshot,
     entry: &Entry,
     reader: &mut Option<Contents>,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    match content {
-        Content::Text(text) if text.is_empty() => Ok(()),
-        Content::Text(text) => take(text),
-        Content::Repository(snapshot) => {
-            // Opened only when a file is asked for: most builds ask for none.
-            let reader = match reader {
-                Some(reader) => reader,
-                None => reader.insert(snapshot.contents().map_err(io::Error::other)?),
-            };
-            reader.for_each_chunk(entry, take)
-        }
-    }
+    // Opened only when a file is asked for: most builds ask for none.
+    let reader = match reader {
+        Some(reader) => reader,
+        None => reader.insert(snapshot.contents().map_err(io::Error::other)?),
+    };
+    reader.for_each_chunk(entry, take)
 }
 
 /// Hands the engine's requests on, until it says that it is done.

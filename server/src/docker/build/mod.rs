@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::context::{ContextServer, DockerfileSource, Sent};
+use self::context::{ContextServer, Sent};
 pub(crate) use self::error::BuildError;
 use self::error::{Place, classify};
 use self::progress::Progress;
@@ -45,7 +45,8 @@ use crate::transcript::Transcript;
 #[derive(Debug, Clone)]
 pub(crate) struct BuildRequest {
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) dockerfile: Dockerfile,
+    /// The instructions' path in the snapshot.
+    pub(crate) dockerfile: String,
     /// Ids of `RUN --mount=type=secret,id=…` and what they hold. They enter neither the image nor its history.
     pub(crate) secrets: BTreeMap<String, SecretString>,
     /// Visible to everybody who has the image.
@@ -65,15 +66,6 @@ pub(crate) struct BuildRequest {
     /// For pulling base images.
     pub(crate) logins: Vec<RegistryLogin>,
     pub(crate) cancel: CancellationToken,
-}
-
-/// Where the instructions come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Dockerfile {
-    /// A path in the snapshot.
-    File(String),
-    /// A text that is not in the snapshot.
-    Text(String),
 }
 
 /// Whether layers of earlier builds may be used.
@@ -139,7 +131,7 @@ impl Engine {
         let served = Served {
             context: ContextServer {
                 context: request.snapshot.clone(),
-                dockerfile: recipe.source.clone(),
+                folder: recipe.folder.clone(),
                 sent: sent.clone(),
             },
             secrets: authority::with_extra_ca(request.secrets.clone(), request.extra_ca.as_deref()).await,
@@ -161,8 +153,9 @@ impl Engine {
 
 /// The Dockerfile as the engine and our messages need it.
 struct Recipe {
-    source: DockerfileSource,
-    /// The file's name within its source.
+    /// The file's folder in the tree; empty for the root.
+    folder: String,
+    /// Its name there.
     name: String,
     /// As people know it: the path in the tree.
     shown: String,
@@ -171,18 +164,10 @@ struct Recipe {
 
 impl Recipe {
     async fn read(request: &BuildRequest) -> Result<Self, BuildError> {
-        let path = match &request.dockerfile {
-            Dockerfile::File(path) => path.clone(),
-            Dockerfile::Text(text) => {
-                let (name, text) = ("Dockerfile".to_owned(), text.clone());
-                let source = DockerfileSource::Text { name: name.clone(), text: text.clone().into() };
-                return Ok(Self { source, shown: name.clone(), name, text });
-            }
-        };
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let source = DockerfileSource::Folder(folder.to_owned());
+        let path = &request.dockerfile;
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let text = read_text(request.snapshot.clone(), path.clone()).await?;
-        Ok(Self { source, name: name.to_owned(), shown: path.clone(), text })
+        Ok(Self { folder: folder.to_owned(), name: name.to_owned(), shown: path.clone(), text })
     }
 }
 

@@ -35,7 +35,7 @@ impl Bench {
     }
 
     async fn clean_up(&self, image: &str) {
-        self.engine.remove_image(image).await.unwrap();
+        testing::remove_image(&self.engine, image).await;
     }
 }
 
@@ -221,26 +221,19 @@ async fn a_broken_dockerfile_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_dockerfile_may_have_any_name_and_place_or_be_ours() {
+async fn a_dockerfile_may_have_any_name_and_place() {
     let Some(bench) = Bench::new().await else { return };
     let nonce = nonce();
-    let dockerfile = format!(
-        "FROM slipway/base:latest AS first\nCOPY one /one\nRUN cat /one\nFROM scratch AS last\nCOPY one /\n"
-    );
-    let files = [("deploy/My.Containerfile", File(&dockerfile)), ("one", File(&nonce))];
+    let dockerfile =
+        "FROM slipway/base:latest AS first\nCOPY one /one\nRUN cat /one\nFROM scratch AS last\nCOPY one /\n";
+    let files = [("deploy/My.Containerfile", File(dockerfile)), ("one", File(&nonce))];
     let request = BuildRequest {
-        dockerfile: Dockerfile::File("deploy/My.Containerfile".into()),
+        dockerfile: "deploy/My.Containerfile".into(),
         target: Some("first".into()),
         ..bench.request(&files)
     };
     let (built, text) = bench.build(request).await;
     assert!(text.contains(&nonce), "{text}");
-    bench.clean_up(&built.unwrap().id).await;
-
-    let generated = format!("{BASE}COPY one /one\nRUN cat /one && echo generated\n");
-    let request = BuildRequest { dockerfile: Dockerfile::Text(generated), ..bench.request(&files) };
-    let (built, text) = bench.build(request).await;
-    assert!(text.contains(" generated\n"), "{text}");
     bench.clean_up(&built.unwrap().id).await;
 }
 

@@ -6,11 +6,11 @@
 //! Reply::new(writer, &request)                   from here on all output goes through the reply
 //! take_pack(repository, &request, reader, …)     quarantine, index-pack, completeness
 //! Quarantine::migrate                            objects are in; the caller pins them with a ref, then decides
-//! Reply::follow, Reply::report                   the build's log, then the result of each ref
+//! Reply::log, Reply::report                      the build's log, then the result of each ref
 //! ```
 //!
-//! Over HTTP the first step is a request of its own (`info/refs`, after `service_header`) and the others are the
-//! second. No step moves a ref: that is the caller's, when the release has succeeded.
+//! Over HTTP the first step is a request of its own (`info/refs`, whose `# service` line is the door's) and the others
+//! are the second. No step moves a ref: that is the caller's, when the release has succeeded.
 
 mod advertise;
 mod fault;
@@ -31,7 +31,7 @@ use tokio::time::timeout;
 pub(crate) use advertise::advertise;
 pub(crate) use fault::{Fault, PackError};
 pub(crate) use pack::take_pack;
-pub(crate) use quarantine::{PREFIX as QUARANTINE_PREFIX, Quarantine};
+pub(crate) use quarantine::PREFIX as QUARANTINE_PREFIX;
 pub(crate) use reply::Reply;
 pub(crate) use report::{RefOutcome, RefResult, all_or_nothing};
 pub(crate) use request::{Command, Request, RequestError, read_request};
@@ -77,14 +77,6 @@ pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin)) {
     let mut nowhere = tokio::io::sink();
     // Left, broken or out of patience: in each case the connection is over.
     drop(timeout(LINGER, tokio::io::copy(reader, &mut nowhere)).await);
-}
-
-/// What precedes the refs in an answer to `GET …/info/refs?service=<service>`.
-pub(crate) fn service_header(service: &str) -> Vec<u8> {
-    let mut header = Vec::new();
-    pktline::push_packet(&mut header, format!("# service={service}\n").as_bytes());
-    header.extend_from_slice(pktline::FLUSH);
-    header
 }
 
 #[cfg(test)]

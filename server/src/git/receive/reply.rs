@@ -6,9 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::pktline::{FLUSH, push_packet};
@@ -75,14 +73,6 @@ impl<W: AsyncWrite + Unpin> Reply<W> {
         }
         let lines: Vec<u8> = self.partial.drain(..whole).collect();
         self.send(&on_band(Band::Log, &lines)).await
-    }
-
-    /// Hands on every chunk until the channel closes, with keepalives while it is silent.
-    pub(crate) async fn follow(&mut self, chunks: &mut mpsc::Receiver<Bytes>) -> Result<(), ClientGone> {
-        while let Some(chunk) = self.keep_alive_while(chunks.recv()).await? {
-            self.log(&chunk).await?;
-        }
-        Ok(())
     }
 
     /// Waits for `work`, with keepalives. The client's leaving drops the work.
@@ -200,9 +190,8 @@ mod tests {
     async fn silence_is_bridged_by_keepalives() {
         let mut reply = reply(true);
         reply.keepalive = Duration::from_millis(40);
-        let (_open, mut silent) = mpsc::channel::<Bytes>(1);
-        let silence = timeout(Duration::from_millis(100), silent.recv());
-        reply.keep_alive_while(silence).await.unwrap().expect_err("the channel spoke");
+        let silence = timeout(Duration::from_millis(100), std::future::pending::<()>());
+        reply.keep_alive_while(silence).await.unwrap().expect_err("silence ended");
         assert!(reply.writer.starts_with(b"0005\x010005\x01"), "{:?}", reply.writer);
     }
 

@@ -156,7 +156,8 @@ impl Control {
         }
     }
 
-    /// Ends the router when its requests have ended.
+    /// Ends the router when its requests have ended. The server never does; operators ask the socket themselves.
+    #[cfg(test)]
     pub(crate) async fn stop(&self) -> Result<(), ControlError> {
         self.call(Method::POST, "/stop", None::<&()>, ANSWER).await.map(drop)
     }

@@ -37,7 +37,8 @@ impl Open {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let known_hosts = neighbours.path("known_hosts");
-        std::fs::write(&known_hosts, host_key.known_hosts_line("127.0.0.1", address.port()) + "\n").unwrap();
+        let known = format!("[127.0.0.1]:{} {}\n", address.port(), host_key.authorized_line());
+        std::fs::write(&known_hosts, known).unwrap();
         let key = neighbours.make_key("ada", &["-t", "ed25519"]).await;
         neighbours.add_key(&key).await;
         let (stop, tasks) = (Stop::default(), TaskTracker::new());

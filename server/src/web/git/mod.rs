@@ -135,9 +135,9 @@ impl GitDoor {
             let text = format!("expected the content type {:?}", kind(service, "request"));
             return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
         }
-        let mut upload = match self.upload(&head.headers, body) {
-            Ok(upload) => upload,
-            Err(response) => return response,
+        let Some(mut upload) = self.upload(&head.headers, body) else {
+            let text = "only gzip is understood as content encoding";
+            return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
         };
         match upload.is_exactly(PROBE).await {
             Ok(false) => {}
@@ -179,15 +179,13 @@ impl GitDoor {
         }
     }
 
-    fn upload(&self, headers: &HeaderMap, body: Body) -> Result<Upload, Response> {
+    /// The body as git wrote it; `None` if its encoding is unknown.
+    fn upload(&self, headers: &HeaderMap, body: Body) -> Option<Upload> {
         let idle = self.settings.upload_idle;
         match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-            None | Some(b"identity") => Ok(Upload::plain(body, idle)),
-            Some(b"gzip" | b"x-gzip") => Ok(Upload::gzip(body, idle)),
-            Some(_) => Err(refusal(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "only gzip is understood as content encoding",
-            )),
+            None | Some(b"identity") => Some(Upload::plain(body, idle)),
+            Some(b"gzip" | b"x-gzip") => Some(Upload::gzip(body, idle)),
+            Some(_) => None,
         }
     }
 }
