@@ -250,7 +250,7 @@ async fn tokens_do_not_cross_a_network_in_the_clear() {
     for (peer, headers) in refused {
         let (status, _, text) = open.ask_from(peer, refs_of("blog", &headers)).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{peer:?} {headers:?}");
-        assert!(text.contains("--trusted-proxy"), "{text}");
+        assert!(text.contains("--trusted-proxies"), "{text}");
     }
     let admitted = [
         (peer("203.0.113.7", Transport::Tls), vec![basic(TOKEN)]),
