@@ -92,7 +92,7 @@ struct Writer {
     dropped: usize,
     /// The last text could not be stored. A database that is only slow makes the build wait instead.
     is_away: bool,
-    /// The limit was reached: the rest is read and forgotten.
+    /// There is no room for more: the rest is read and forgotten.
     full: bool,
 }
 
@@ -134,6 +134,10 @@ impl Writer {
             drop(storing);
             match stored {
                 Ok(stored) => self.settle(&batch, &stored),
+                // The app was destroyed, and the build with it.
+                Err(error) if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) => {
+                    self.forget_all();
+                }
                 Err(error) => {
                     warn!(build.id = %self.build, "Could not store the build's log: {error}");
                     self.is_away = true;
@@ -214,14 +218,18 @@ impl Writer {
     fn settle(&mut self, batch: &Batch, stored: &Stored) {
         self.is_away = false;
         self.offset = Some(stored.offset);
-        self.full = stored.full;
         self.waiting.drain(..batch.waiting);
         self.dropped -= batch.dropped;
-        if self.full {
-            self.waiting.clear();
-            self.dropped = 0;
+        if stored.full {
+            self.forget_all();
         }
         self.settings.hub.wake(self.build);
+    }
+
+    fn forget_all(&mut self) {
+        self.full = true;
+        self.waiting.clear();
+        self.dropped = 0;
     }
 }
 

@@ -218,6 +218,17 @@ async fn while_the_database_is_away_the_build_goes_on_and_the_gap_is_told_where_
 }
 
 #[tokio::test]
+async fn the_log_of_a_destroyed_app_ends_at_once() {
+    let rig = Rig::new().await;
+    let (transcript, writer) = rig.open(ROOMY, &[]);
+    sqlx::query("DELETE FROM apps").execute(&rig.database.pool).await.expect("deletes");
+    transcript.step("to nobody").await;
+    drop(transcript);
+    tokio::time::timeout(LAST_PATIENCE / 2, writer).await.expect("in time").expect("no panic");
+    assert_eq!(rig.text().await, "");
+}
+
+#[tokio::test]
 async fn the_hub_forgets_builds_that_nobody_follows() {
     let hub = LogHub::default();
     let database = TestDatabase::new().await;
