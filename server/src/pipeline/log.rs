@@ -135,7 +135,9 @@ impl Writer {
             match stored {
                 Ok(stored) => self.settle(&batch, &stored),
                 // The app was destroyed, and the build with it.
-                Err(error) if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) => {
+                Err(error)
+                    if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) =>
+                {
                     self.forget_all();
                 }
                 Err(error) => {
