@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
-use crate::db::{apps, audit, config};
+use crate::db::{self, apps, audit, config};
 use crate::domain::access::Principal;
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
@@ -117,11 +117,16 @@ impl Platform {
     /// Removes an app with everything that is stored of it; its processes and repository converge to that.
     pub(crate) async fn destroy_app(&self, app: &App, principal: &Principal) -> Result<(), ActionError> {
         let mut tx = self.pool.begin().await?;
+        let running = db::builds::running_of(&mut tx, app.id).await?;
         if !apps::destroy(&mut tx, app.id).await? {
             return Err(gone(app));
         }
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
+        if let Some(build) = running {
+            self.cancels.cancel(build.id);
+            self.logs.wake(build.id);
+        }
         // A rollout in flight lets go; whatever fails below is found again by the upkeep.
         self.rollouts.announce(app.id, i64::MAX, Kind::Code);
         let whose = Whose { app: &app.name, adopted: app.adoption.as_ref() };

@@ -37,7 +37,7 @@ pub(crate) enum Trigger {
 }
 
 impl Trigger {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::Retry => "retry",

@@ -175,6 +175,13 @@ async fn good_release(conn: &mut PgConnection, app: &App, to: Option<i64>) -> Re
     let Some(version) = to else {
         let pending =
             releases::newest_pending_of(conn, app.id).await?.filter(|release| release.code.is_some());
+        // Two people who go back at the same time mean the same release, not one back and one forth.
+        if let Some(pending) = pending.as_ref().filter(|pending| pending.trigger == "rollback") {
+            return Err(ActionError::Conflict(format!(
+                "v{} is on its way already ({} by {}): name a version to go to another release",
+                pending.version, pending.description, pending.actor_name
+            )));
+        }
         // With a rollout in flight the one before it is the current one.
         let before = match (&pending, &current) {
             (Some(pending), _) => pending.version,

@@ -10,6 +10,7 @@ use super::detect::Detected;
 use super::reuse::{self, Ingredients};
 use super::source::Source;
 use super::{Again, Line, Stop, workload};
+use crate::actions::builds::Trigger;
 use crate::db::builds;
 use crate::docker::build::{BuildError, BuildRequest, Cache};
 use crate::docker::images;
@@ -95,9 +96,9 @@ fn read_dockerfile(source: &Source, path: &str) -> Result<String, Stop> {
 
 /// An image made of the same before, if the registry still has it.
 async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Image>, Stop> {
-    // A retry is asked for because what was made before is not good enough.
-    let afresh = line.build.no_cache || line.build.trigger == "retry";
-    let (Some(reuse_key), false) = (reuse_key, afresh) else { return Ok(None) };
+    // Who asks for a retry wants to see it built.
+    let again = line.build.no_cache || line.build.trigger == Trigger::Retry.as_str();
+    let (Some(reuse_key), false) = (reuse_key, again) else { return Ok(None) };
     let mut conn = line.platform.pool.acquire().await?;
     let Some(made) = builds::made_of(&mut conn, line.app.id, reuse_key).await? else { return Ok(None) };
     drop(conn);

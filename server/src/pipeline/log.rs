@@ -5,8 +5,9 @@
 //! away a bounded amount is kept, then lines are dropped and the gap is said in the log.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sqlx::PgPool;
@@ -26,8 +27,8 @@ const BACKLOG: usize = 1024 * 1024;
 const POLL: Duration = Duration::from_secs(1);
 /// Between two tries to store text while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
-/// Tries to store the last text of a log before it is given up: about half a minute.
-const LAST_TRIES: usize = 120;
+/// How long the last text of a log is tried to be stored before it is given up.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Wakes followers.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +75,7 @@ pub(crate) fn open(settings: LogSettings, build: BuildId) -> (Transcript, JoinHa
         waiting: String::new(),
         offset: None,
         dropped: 0,
+        is_away: false,
         full: false,
     };
     (transcript, tokio::spawn(writer.write(chunks)))
@@ -86,88 +88,150 @@ struct Writer {
     waiting: String,
     /// Bytes stored; unknown until the database has been asked.
     offset: Option<i64>,
+    /// Bytes that are missing after `waiting`.
     dropped: usize,
-    /// The limit was reached: the rest is read and forgotten.
+    /// The last text could not be stored. A database that is only slow makes the build wait instead.
+    is_away: bool,
+    /// There is no room for more: the rest is read and forgotten.
+    full: bool,
+}
+
+/// Text on its way into the database.
+struct Batch {
+    text: String,
+    /// How much of what waits it covers.
+    waiting: usize,
+    dropped: usize,
+}
+
+/// Where the log stands after a batch.
+struct Stored {
+    offset: i64,
     full: bool,
 }
 
 impl Writer {
     async fn write(mut self, mut chunks: mpsc::Receiver<Bytes>) {
-        while let Some(chunk) = chunks.recv().await {
-            self.take(&chunk);
-            // What came while the last text was stored goes with this one: batches form by themselves.
-            while let Ok(chunk) = chunks.try_recv() {
-                self.take(&chunk);
-            }
-            self.store_or_keep().await;
-        }
-        let last = self.sanitiser.finish();
-        self.add(last);
-        for _ in 0..LAST_TRIES {
+        let mut closed: Option<Instant> = None;
+        loop {
             if self.waiting.is_empty() && self.dropped == 0 {
-                return;
+                if closed.is_some() {
+                    return;
+                }
+                self.take(chunks.recv().await, &mut closed);
+                continue;
             }
-            self.store_or_keep().await;
+            let batch = self.batch();
+            let mut storing = Box::pin(self.store(&batch.text));
+            // What comes meanwhile goes with the next batch: batches form by themselves.
+            let stored = loop {
+                let takes_more = closed.is_none() && (self.is_away || self.waiting.len() < BACKLOG);
+                tokio::select! {
+                    stored = &mut storing => break stored,
+                    chunk = chunks.recv(), if takes_more => self.take(chunk, &mut closed),
+                }
+            };
+            drop(storing);
+            match stored {
+                Ok(stored) => self.settle(&batch, &stored),
+                // The app was destroyed, and the build with it.
+                Err(error)
+                    if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) =>
+                {
+                    self.forget_all();
+                }
+                Err(error) => {
+                    warn!(build.id = %self.build, "Could not store the build's log: {error}");
+                    self.is_away = true;
+                    // The next append must not overwrite what the lost answer may have stored.
+                    self.offset = None;
+                    if closed.is_some_and(|closed| closed.elapsed() > LAST_PATIENCE) {
+                        return warn!(build.id = %self.build, "The end of the build's log is lost");
+                    }
+                }
+            }
         }
-        warn!(build.id = %self.build, "The end of the build's log is lost: the database did not take it");
     }
 
-    fn take(&mut self, chunk: &[u8]) {
-        let lines = self.sanitiser.feed(chunk);
-        self.add(lines);
-    }
-
-    fn add(&mut self, lines: String) {
+    /// The next chunk; without one the last line ends, and nothing more comes.
+    fn take(&mut self, chunk: Option<Bytes>, closed: &mut Option<Instant>) {
+        let lines = match chunk {
+            Some(chunk) => self.sanitiser.feed(&chunk),
+            None => {
+                *closed = Some(Instant::now());
+                self.sanitiser.finish()
+            }
+        };
         if lines.is_empty() || self.full {
             return;
         }
         let lines = self.settings.mask.apply(lines);
-        if self.waiting.len() + lines.len() > BACKLOG {
+        let too_much = self.is_away && self.waiting.len() + lines.len() > BACKLOG;
+        // A gap is one stretch: what comes after it waits for the note that tells of it.
+        if self.dropped > 0 || too_much {
             self.dropped += lines.len();
         } else {
             self.waiting.push_str(&lines);
         }
     }
 
-    async fn store_or_keep(&mut self) {
-        match self.store().await {
-            Ok(()) => self.settings.hub.wake(self.build),
-            Err(error) => {
-                warn!(build.id = %self.build, "Could not store the build's log: {error}");
-                // The next append must not overwrite what the lost answer may have stored.
-                self.offset = None;
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-
-    async fn store(&mut self) -> sqlx::Result<()> {
-        if self.waiting.is_empty() && self.dropped == 0 {
-            return Ok(());
-        }
-        let mut conn = self.settings.pool.acquire().await?;
-        let offset = match self.offset {
-            Some(offset) => offset,
-            None => build_log::length(&mut conn, self.build).await?,
-        };
+    fn batch(&self) -> Batch {
         let mut text = self.waiting.clone();
-        if self.dropped > 0 {
-            let dropped = self.dropped;
+        let dropped = self.dropped;
+        if dropped > 0 {
             text.push_str(&format!(
                 " !     {dropped} bytes of output are missing here: the database was away\n"
             ));
         }
-        let longest = self.settings.longest;
-        let full = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(text.len()) > longest;
-        if full {
-            text.push_str(&format!(" !     The log ends here: it is over the limit of {longest} bytes\n"));
+        Batch { text, waiting: self.waiting.len(), dropped }
+    }
+
+    /// Appends the text, up to the longest that a log may be. After a failure it waits before it tells of it.
+    fn store(&self, text: &str) -> impl Future<Output = sqlx::Result<Stored>> + Send + use<> {
+        let (pool, build, offset) = (self.settings.pool.clone(), self.build, self.offset);
+        let (longest, mut text) = (self.settings.longest, text.to_owned());
+        let append = async move {
+            let mut conn = pool.acquire().await?;
+            let offset = match offset {
+                Some(offset) => offset,
+                None => build_log::length(&mut conn, build).await?,
+            };
+            let room = longest.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
+            let full = text.len() > room;
+            if full {
+                let whole_lines = text.as_bytes().iter().take(room).rposition(|byte| *byte == b'\n');
+                text.truncate(whole_lines.map_or(0, |newline| newline + 1));
+                text.push_str(&format!(
+                    " !     The log ends here: it is over the limit of {longest} bytes\n"
+                ));
+            }
+            build_log::append(&mut conn, build, offset, text.as_bytes()).await?;
+            Ok(Stored { offset: offset + i64::try_from(text.len()).unwrap_or(i64::MAX), full })
+        };
+        async move {
+            let stored = append.await;
+            if stored.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+            stored
         }
-        build_log::append(&mut conn, self.build, offset, text.as_bytes()).await?;
-        self.offset = Some(offset + i64::try_from(text.len()).unwrap_or(i64::MAX));
-        self.full = full;
+    }
+
+    fn settle(&mut self, batch: &Batch, stored: &Stored) {
+        self.is_away = false;
+        self.offset = Some(stored.offset);
+        self.waiting.drain(..batch.waiting);
+        self.dropped -= batch.dropped;
+        if stored.full {
+            self.forget_all();
+        }
+        self.settings.hub.wake(self.build);
+    }
+
+    fn forget_all(&mut self) {
+        self.full = true;
         self.waiting.clear();
         self.dropped = 0;
-        Ok(())
     }
 }
 
@@ -208,3 +272,7 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -133,3 +133,6 @@ impl Fenced {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,12 +40,16 @@ pub(crate) async fn keep_up(platform: Platform, soft: CancellationToken) {
         converge(&platform).await;
         parts.look(&platform).await;
         measure(&platform).await;
-        if round % CHORES == 1 {
-            chores(&platform).await;
-        }
+        let rest = async {
+            if round % CHORES == 1 {
+                chores(&platform).await;
+            }
+            tokio::time::sleep(EVERY).await;
+        };
+        // Chores may take minutes; a shutdown does not wait for them.
         tokio::select! {
             () = soft.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = rest => {}
         }
     }
 }

@@ -251,12 +251,13 @@ async fn a_try_that_could_not_begin_does_not_count_and_one_that_failed_does() {
 #[tokio::test]
 async fn a_soft_shutdown_finishes_what_runs_and_takes_nothing_new() {
     let rig = Rig::new().await;
-    let (first, second) = (rig.enqueue("a").await, rig.enqueue("a").await);
+    let (first, second) = (rig.enqueue("a").await, rig.enqueue("b").await);
     let (told, mut heard) = mpsc::unbounded_channel();
     let go_on = Arc::new(Notify::new());
     let gate = Arc::clone(&go_on);
+    // One slot: no second claim can be on its way when the shutdown comes.
     let worker = rig.work(
-        2,
+        1,
         Arc::new(move |job, _| {
             told.send(job.id).expect("the test listens");
             let gate = Arc::clone(&gate);
