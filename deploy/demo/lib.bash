@@ -258,13 +258,17 @@ describe_platform() {
     SLIPWAY_APP_URL=$(api GET /platform | json '(d["app_url"] or "").rstrip("/")')
 }
 
-# For scripts: shell lines, each value quoted. Arguments: further variables.
+# For scripts: shell lines, values quoted where need be. Arguments: further variables.
 write_env() {
     local name
     (
         umask 077
         for name in SLIPWAY_URL SLIPWAY_SSH SLIPWAY_TOKEN SLIPWAY_SSH_KEY SLIPWAY_SSH_KNOWN_HOSTS SLIPWAY_APP_URL DOCKER_HOST "$@"; do
-            printf 'export %s=%q\n' "$name" "${!name}"
+            if [[ ${!name} =~ ^[A-Za-z0-9_./:@{}-]*$ ]]; then
+                printf 'export %s=%s\n' "$name" "${!name}"
+            else
+                printf 'export %s=%q\n' "$name" "${!name}"
+            fi
         done >"$state/env.new"
     )
     mv "$state/env.new" "$state/env"

@@ -105,6 +105,12 @@ impl Platform {
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:set", detail).await?;
         let changed = apps::by_id(&mut tx, app.id).await?.ok_or_else(|| gone(app))?;
         tx.commit().await?;
+        if app.adoption.is_some() && app.adoption != changed.adoption {
+            let before = Whose { app: &app.name, adopted: app.adoption.as_ref() };
+            if let Err(error) = self.target.remove(before).await {
+                warn!(app = %app.name, "The Deployments that were adopted before keep our marks: {error:#}");
+            }
+        }
         Ok(changed)
     }
 

@@ -48,7 +48,7 @@ async fn run() -> ExitCode {
     };
     match cli.command {
         Command::Serve(args) => report(app::serve(*args).await.map(|ended| ended.exit_code())),
-        Command::Router(settings) => report(local::router::run(*settings).await.map(|()| ExitCode::SUCCESS)),
+        Command::Router(settings) => report(route(*settings).await),
         Command::Admin(args) => report(app::admin::run(*args).await.map(|()| ExitCode::SUCCESS)),
         Command::Settings => {
             print!("{}", config::settings_page());
@@ -56,6 +56,13 @@ async fn run() -> ExitCode {
         }
         Command::Verb(verb) => cli::verb(cli.remote, cli.options, verb).await.into(),
     }
+}
+
+/// The apps' router: a process of its own.
+async fn route(settings: local::router::Settings) -> anyhow::Result<ExitCode> {
+    telemetry::start_logs(config::LogFormat::Human, "info")?;
+    local::router::run(settings).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What could not start, or ended badly, is said in one line.

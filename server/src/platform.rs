@@ -26,7 +26,7 @@ use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::target::{RegistryLogin, Target};
 
-/// The parts, wired once in `app.rs`.
+/// The parts, wired once in `app/`.
 #[derive(Clone)]
 pub(crate) struct Platform {
     pub(crate) pool: PgPool,
@@ -113,7 +113,7 @@ impl Platform {
     pub(crate) async fn extra_ca(&self) -> anyhow::Result<Option<Bytes>> {
         let Some(path) = &self.settings.build.extra_ca else { return Ok(None) };
         let pem = tokio::fs::read(path).await.with_context(|| {
-            format!("the extra CA file {} (SLIPWAY_BUILD_CA) cannot be read", path.display())
+            format!("the extra CA file {} (SLIPWAY_BUILD_EXTRA_CA) cannot be read", path.display())
         })?;
         Ok(Some(pem.into()))
     }

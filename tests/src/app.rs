@@ -1,5 +1,6 @@
 //! An app of a story: one each, so that stories can share a platform.
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub struct App {
     pub id: String,
     pub checkout: Checkout,
     platform: Arc<Platform>,
+    gone: Cell<bool>,
 }
 
 /// An app's checkout is what most stories are about.
@@ -37,7 +39,7 @@ impl App {
         assert_eq!(created.status, 201, "{created:?}");
         let id = created.json()["id"].as_str().expect("an id").to_owned();
         let checkout = admin.checkout(name);
-        Self { name: name.to_owned(), id, checkout, platform: Arc::clone(platform) }
+        Self { name: name.to_owned(), id, checkout, platform: Arc::clone(platform), gone: Cell::new(false) }
     }
 
     /// With the small app that answers `answer` committed.
@@ -142,6 +144,13 @@ impl App {
         })
     }
 
+    /// The story has destroyed it: nothing is asked about it any more.
+    pub fn is_gone(self) {
+        let answer = self.ask("GET", "", None);
+        assert_eq!(answer.status, 404, "{answer:?}");
+        self.gone.set(true);
+    }
+
     fn is_at_rest(&self) -> bool {
         let ended = |status: &Value| !["queued", "building", "pushing", "pending"].contains(&status.as_str().unwrap_or(""));
         self.builds().iter().all(|build| ended(&build["state"]))
@@ -153,7 +162,7 @@ impl Drop for App {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the server on {} ---\n{}", self.name, self.platform.server().log_about(&self.name));
-        } else if self.platform.server().is_running() {
+        } else if !self.gone.get() && self.platform.server().is_running() {
             until(&format!("{} to have nothing queued or running", self.name), SHORT, || self.is_at_rest());
         }
     }

@@ -37,7 +37,10 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) fn send(&self, port: u16) -> std::io::Result<Answer> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.send_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    pub(crate) fn send_to(&self, address: SocketAddr) -> std::io::Result<Answer> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(self.text().as_bytes())?;

@@ -9,6 +9,7 @@
 
 mod app;
 mod checkout;
+mod cluster;
 mod engine;
 mod guard;
 mod http;
@@ -18,18 +19,21 @@ mod platform;
 mod proxy;
 mod pushing;
 mod server;
+mod services;
 mod traffic;
 mod wait;
 
 pub use app::App;
 pub use checkout::{Checkout, Door};
+pub use cluster::Cluster;
 pub use engine::Engine;
 pub use http::Answer;
-pub use parts::{Setting, cluster, engine_or_skip, skip};
+pub use parts::{Setting, engine_or_skip, skip};
 pub use person::{Person, Said};
 pub use platform::{Platform, Start};
-pub use proxy::Proxy;
+pub use proxy::{Behind, Proxy};
 pub use pushing::{Push, Pushing};
 pub use server::Server;
+pub use services::Service;
 pub use traffic::{Counts, Traffic};
 pub use wait::{LONG, SHORT, until, wait_for};

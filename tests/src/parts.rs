@@ -52,16 +52,6 @@ pub fn engine_or_skip() -> Option<Engine> {
     }
 }
 
-/// The kubeconfig of the test cluster, and the registry that its nodes pull from.
-pub fn cluster() -> Option<(PathBuf, String)> {
-    let Some(kubeconfig) = Setting::Kubeconfig.get() else {
-        skip("SLIPWAY_TEST_KUBECONFIG names no cluster (tests/cluster/cluster start makes one)");
-        return None;
-    };
-    let registry = Setting::ClusterRegistry.get().unwrap_or_else(|| "127.0.0.1:5999".to_owned());
-    Some((kubeconfig.into(), registry))
-}
-
 /// The server's program: built beside the tests by `cargo build` or `cargo test --workspace`.
 pub(crate) fn slipway() -> PathBuf {
     let here = std::env::current_exe().expect("the test's own path");

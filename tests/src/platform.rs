@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -41,6 +43,11 @@ pub struct Start {
 impl Start {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.settings.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.settings.remove(name);
         self
     }
 
@@ -221,6 +228,12 @@ impl Platform {
         answer.json()
     }
 
+    /// The status of `/readyz`; 0 if nobody answers.
+    pub fn readiness(&self) -> u16 {
+        let answer = Ask::get("127.0.0.1", "/readyz").send(self.ports.http);
+        answer.map_or(0, |answer| answer.status)
+    }
+
     /// Asks an app for `path`, over a fresh connection to the router.
     pub fn browse(&self, app: &str, path: &str) -> std::io::Result<Answer> {
         Ask::get(&format!("{app}.localhost:{}", self.ports.apps), path).send(self.ports.apps)
@@ -258,6 +271,23 @@ impl Platform {
         let people = self.home.join("people");
         fs::create_dir_all(&people).expect("a folder");
         people.join("known_hosts")
+    }
+
+    /// What a reboot of the machine leaves: no server, no router, and stopped containers.
+    pub fn power_off(&self) {
+        self.server().kill();
+        let folder = format!("{}/", self.home.display());
+        for process in fs::read_dir("/proc").expect("/proc").flatten() {
+            let Ok(pid) = process.file_name().to_string_lossy().parse() else { continue };
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&folder) && !line.contains("slipway-test-guard") {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+        }
+        for container in self.engine.containers_of(&self.id()) {
+            self.engine.docker(&["kill", &container]).ok();
+        }
     }
 
     /// Whether any process of this machine, build steps among them, has these words in its command.

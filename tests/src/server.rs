@@ -9,8 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::http::Ask;
+use crate::person::Said;
 use crate::parts::{Setting, slipway};
-use crate::wait::{LONG, until, wait_for};
+use crate::wait::{LONG, wait_for};
 
 /// One server on one data folder; it can be killed and started again.
 #[derive(Debug)]
@@ -59,6 +60,11 @@ impl Server {
         command
     }
 
+    /// What another server on the same folder says before it ends.
+    pub fn second(&self) -> Said {
+        Said::of(&self.command("serve").stdin(Stdio::null()).output().expect("slipway serve"))
+    }
+
     /// SIGKILL: what a crash or the kernel does.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a server that was started");
@@ -71,6 +77,12 @@ impl Server {
         let mut child = self.child.take().expect("a server that was started");
         kill(pid_of(&child), Signal::SIGTERM).expect("SIGTERM");
         wait_for("the server to end after SIGTERM", LONG, || child.try_wait().expect("a child"))
+    }
+
+    /// Waits for an end that nobody asked for.
+    pub fn until_ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a server that was started");
+        wait_for("the server to end by itself", LONG, || child.try_wait().expect("a child"))
     }
 
     pub fn restart(&mut self) {
@@ -93,8 +105,15 @@ impl Server {
     }
 
     /// Waits for words in the log.
-    pub fn until_logged(&self, words: &str) {
-        until(&format!("{words:?} in the server's log"), LONG, || self.log().contains(words));
+    pub fn until_logged(&mut self, words: &str) {
+        let said = wait_for(&format!("{words:?} in the server's log"), LONG, || {
+            if self.log().contains(words) {
+                return Some(true);
+            }
+            let ended = self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_some());
+            ended.then_some(false)
+        });
+        assert!(said, "the server ended without {words:?}:\n{}", self.log_tail());
     }
 
     pub fn log_tail(&self) -> String {

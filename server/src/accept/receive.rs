@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
 use tokio::io::AsyncWriteExt;
 use tracing::{info, warn};
 
 use super::policy::{Options, Ruling, rule};
 use super::verdict::{self, Verdict};
+use crate::actions::ActionError;
 use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
 use crate::db::builds;
@@ -26,7 +28,9 @@ use crate::pipeline::log::Follower;
 use crate::platform::Platform;
 
 /// How long a follower waits for a database that is away before it lets go of the build, which goes on.
-const DATABASE_PATIENCE: u32 = 60;
+const DATABASE_PATIENCE: usize = 60;
+/// Between two looks.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who pushes to what.
 pub(super) struct Push {
@@ -124,6 +128,7 @@ impl Push {
             request.commands.iter().map(|command| rule(command, &self.app.deploy_branch)).collect();
         let planned = request.commands.iter().zip(&rulings).map(|(command, ruling)| match ruling {
             Ruling::Refuse(reason) => RefResult::refused(&command.name, reason),
+            Ruling::Move if options.dry_run => RefResult::refused(&command.name, "dry run: nothing was moved"),
             Ruling::Deploy | Ruling::Move => RefResult::moved(&command.name),
         });
         let mut results = all_or_nothing(request, planned.collect());
@@ -178,7 +183,7 @@ impl Push {
         };
         info!(build.number = accepted.number, commit = %command.new, "Accepted a push");
         if options.cancel_running {
-            self.cancel_running(reply).await?;
+            self.cancel_running(&accepted, reply).await?;
         }
         if let Some(old) = accepted.superseded {
             say(reply, &format!("-----> Build {old} was waiting; this one takes its place\n")).await?;
@@ -200,8 +205,8 @@ impl Push {
         &self,
         command: &Command,
         options: &Options,
-    ) -> Result<Accepted, crate::actions::ActionError> {
-        let internal = |error: anyhow::Error| crate::actions::ActionError::Internal(error);
+    ) -> Result<Accepted, ActionError> {
+        let internal = |error: anyhow::Error| ActionError::Internal(error);
         let commit =
             self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;
         let forced = !command.creates()
@@ -221,11 +226,10 @@ impl Push {
         self.platform.accept(&self.app, &self.principal, &self.repository, &wish).await
     }
 
-    async fn cancel_running(&self, reply: &mut Reply<Output>) -> anyhow::Result<()> {
-        match self.platform.cancel_build(&self.app, &self.principal, None).await {
-            Ok(build) => say(reply, &format!("-----> Canceled build {}\n", build.number)).await,
-            // Nothing to cancel is what was wanted.
-            Err(crate::actions::ActionError::Conflict(_)) => Ok(()),
+    async fn cancel_running(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {
+        match self.platform.cancel_before(&self.app, &self.principal, accepted.number).await {
+            Ok(Some(build)) => say(reply, &format!("-----> Canceled build {}\n", build.number)).await,
+            Ok(None) => Ok(()),
             Err(error) => {
                 say(reply, &format!(" !     The running build was not canceled: {}\n", error.said())).await
             }
@@ -244,12 +248,15 @@ impl Push {
         let mut failures = 0;
         loop {
             match reply.keep_alive_while(follower.next()).await? {
-                Ok(Some(text)) => reply.log(&text).await?,
+                Ok(Some(text)) => {
+                    failures = 0;
+                    reply.log(&text).await?;
+                }
                 Ok(None) => break,
                 Err(error) if failures < DATABASE_PATIENCE => {
                     warn!("Could not read the build's log: {error}");
                     failures += 1;
-                    reply.keep_alive_while(tokio::time::sleep(Duration::from_secs(1))).await?;
+                    reply.keep_alive_while(tokio::time::sleep(DATABASE_PAUSE)).await?;
                 }
                 Err(_) => {
                     let number = accepted.number;
@@ -264,18 +271,32 @@ impl Push {
                 }
             }
         }
-        let mut conn = self.platform.pool.acquire().await?;
-        Ok(match verdict::of(&mut conn, accepted.build).await? {
-            Verdict::Live => self.moved(command).await,
-            Verdict::Pending => elsewhere(accepted, command),
-            Verdict::Refused(reason) => RefOutcome::Refused(reason),
+        let ask = || async {
+            let mut conn = self.platform.pool.acquire().await?;
+            verdict::of(&mut conn, accepted.build).await
+        };
+        let patience = ConstantBuilder::new().with_delay(DATABASE_PAUSE).with_max_times(DATABASE_PATIENCE);
+        Ok(match reply.keep_alive_while(ask.retry(patience)).await? {
+            Ok(Verdict::Live) => self.moved(command).await,
+            Ok(Verdict::Pending) => elsewhere(accepted, command),
+            Ok(Verdict::Refused(reason)) => RefOutcome::Refused(reason),
+            Err(error) => {
+                warn!("Could not read how the build ended: {error}");
+                RefOutcome::Refused(format!(
+                    "the platform's database is away: `builds` tells how build {} ended",
+                    accepted.number
+                ))
+            }
         })
     }
 
     async fn say_who_is_before(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {
-        let mut conn = self.platform.pool.acquire().await?;
-        let Some(running) = builds::running_of(&mut conn, self.app.id).await? else { return Ok(()) };
-        drop(conn);
+        let look = async {
+            let mut conn = self.platform.pool.acquire().await?;
+            builds::running_of(&mut conn, self.app.id).await
+        };
+        // Only a courtesy: a database that is away for a moment must not cost the pusher the log.
+        let Ok(Some(running)) = look.await else { return Ok(()) };
         if running.id == accepted.build {
             return Ok(());
         }

@@ -171,20 +171,31 @@ impl Platform {
         self.accept(app, principal, &repository, &wish).await
     }
 
-    /// Cancels a build; the one that is running without a number.
+    /// Cancels the build that runs if it is older than build `number`, which may have begun already; `None` if none is.
+    pub(crate) async fn cancel_before(
+        &self,
+        app: &App,
+        principal: &Principal,
+        number: i64,
+    ) -> Result<Option<Build>, ActionError> {
+        let mut conn = self.pool.acquire().await?;
+        let running = builds::running_of(&mut conn, app.id).await?.filter(|build| build.number < number);
+        drop(conn);
+        match running {
+            Some(build) => self.cancel_build(app, principal, build.number).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Cancels a build.
     pub(crate) async fn cancel_build(
         &self,
         app: &App,
         principal: &Principal,
-        number: Option<i64>,
+        number: i64,
     ) -> Result<Build, ActionError> {
         let mut tx = self.pool.begin().await?;
-        let build = match number {
-            Some(_) => find(&mut tx, app, number).await?,
-            None => builds::running_of(&mut tx, app.id)
-                .await?
-                .ok_or_else(|| ActionError::Conflict("no build is running".to_owned()))?,
-        };
+        let build = find(&mut tx, app, Some(number)).await?;
         match builds::cancel(&mut tx, build.id, &principal.name).await? {
             Cancel::TooLate => {
                 return Err(ActionError::Conflict(format!(

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, PgPool};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -31,6 +32,8 @@ use crate::target::{Target, docker};
 
 /// Between two tries to reach a database that is away at start.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// What PostgreSQL says while it starts, stops or is full.
+const STARTING: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 /// How long old processes may go on draining when the server ends; reconciling ends them on the next start.
 const DRAIN_AT_END: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,8 @@ pub(super) struct Parts {
     pub(super) platform: Platform,
     pub(super) host_key: HostKey,
     data: DataDir,
+    /// Holds the database's lock that says that this is its only server.
+    _only: PgConnection,
     draining: TaskTracker,
     postgres: Option<PrivatePostgres>,
     registry: Option<PrivateRegistry>,
@@ -53,6 +58,7 @@ impl Parts {
             None => Some(PrivatePostgres::start(&data, args.database.connections).await?),
         };
         let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
+        let only = db::be_the_only_server(&pool).await?;
         let engine = Engine::connect(&args.docker.host).await?;
         // Of an engine that is away, connecting has warned.
         if let Ok(found) = engine.info().await {
@@ -103,7 +109,7 @@ impl Parts {
             settings: Arc::new(args),
         };
         let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;
-        Ok(Self { platform, host_key, data, draining, postgres, registry })
+        Ok(Self { platform, host_key, data, _only: only, draining, postgres, registry })
     }
 
     /// Ends what was started, the database last.
@@ -172,11 +178,8 @@ async fn connect(
     loop {
         match db::migrate(&pool).await {
             Ok(()) => return Ok(pool),
-            Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Io(error))) => {
+            Err(MigrateError::Execute(error)) if is_away(&error) => {
                 warn!("The database does not answer, waiting for it: {error}");
-            }
-            Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::PoolTimedOut)) => {
-                warn!("The database does not answer, waiting for it");
             }
             Err(error) => return Err(error).context("bringing the database's schema up to date"),
         }
@@ -184,6 +187,15 @@ async fn connect(
             () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the database"),
             () = tokio::time::sleep(DATABASE_PAUSE) => {}
         }
+    }
+}
+
+/// Whether the database may come by itself: it is not there, it is starting, or what stands before it hung up.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| STARTING.contains(&code.as_ref())),
+        _ => false,
     }
 }
 

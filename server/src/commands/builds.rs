@@ -9,7 +9,7 @@ use super::grammar::{BuildsOutput, BuildsRetry, Newest};
 use super::run::Session;
 use super::text::{duration, short, when};
 use crate::domain::names::AppName;
-use crate::web::api::shapes::Build;
+use crate::web::api::shapes::{Build, Release};
 
 /// How often a broken connection is made again before the verb gives up; each byte that arrives starts the count anew.
 const RECONNECTS: usize = 5;
@@ -111,8 +111,17 @@ async fn follow(
         return Ok(());
     }
     let build: Build = session.client.get(&of(app, &[&number])).await?;
-    match build.status.as_str() {
-        "failed" => Err(Failure::refused(ending(&build))),
+    if build.status == "failed" {
+        return Err(Failure::refused(ending(&build)));
+    }
+    let Some(release) = build.release.map(|release| release.number) else { return Ok(()) };
+    let release: Release =
+        session.client.get(&path(&["apps", app.as_str(), "releases", &release.to_string()])).await?;
+    match release.status.as_str() {
+        "failed" => {
+            let reason = release.reason.unwrap_or_default();
+            Err(Failure::refused(format!("v{} is not live: {reason}", release.version)))
+        }
         _ => Ok(()),
     }
 }

@@ -183,7 +183,8 @@ pub(crate) struct Positional {
 }
 
 #[derive(Debug, Clone, Args)]
-#[group(id = "chosen", required = true, multiple = false, args = ["deployment", "selector", "release"])]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("chosen").required(true).args(["deployment", "selector", "release"])))]
 pub(crate) struct AppsAdopt {
     #[arg(value_name = "app")]
     pub(crate) named: Option<AppName>,

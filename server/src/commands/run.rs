@@ -59,7 +59,7 @@ fn unknown_verb(error: &clap::Error, prefix: &str) -> String {
     };
     let nearest = match error.get(ContextKind::SuggestedSubcommand) {
         Some(ContextValue::String(nearest)) => Some(nearest.clone()),
-        Some(ContextValue::Strings(nearest)) => nearest.first().cloned(),
+        Some(ContextValue::Strings(nearest)) => nearest.last().cloned(),
         _ => None,
     };
     let hint = nearest.map_or_else(

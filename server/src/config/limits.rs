@@ -27,7 +27,7 @@ pub(crate) struct BuildSettings {
     #[arg(id = "build-log-bytes", long = "build-log-bytes", env = "SLIPWAY_BUILD_LOG_BYTES", default_value = "16MiB", value_parser = value::bytes, value_name = "SIZE")]
     pub(crate) log_bytes: u64,
 
-    /// Certificates (PEM) that builds trust in addition, as the secret `slipway-ca`.
+    /// Certificates (PEM) that builds trust in addition, as the secret `ca`.
     #[arg(
         id = "build-extra-ca",
         long = "build-extra-ca",

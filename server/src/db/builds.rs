@@ -242,11 +242,15 @@ pub(crate) async fn end(
 }
 
 /// Says that nothing more will be written to the log; followers leave.
-pub(crate) async fn close_log(conn: &mut PgConnection, id: BuildId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE builds SET log_closed_at = coalesce(log_closed_at, now()) WHERE id = $1", id.0)
-        .execute(conn)
-        .await?;
-    Ok(())
+pub(crate) async fn close_log(conn: &mut PgConnection, build: &Build) -> sqlx::Result<Fenced> {
+    sqlx::query!(
+        "UPDATE builds SET log_closed_at = coalesce(log_closed_at, now()) WHERE id = $1 AND attempt = $2",
+        build.id.0,
+        build.attempt,
+    )
+    .execute(conn)
+    .await
+    .map(|result| Fenced::of(&result))
 }
 
 /// What became of a request to cancel.

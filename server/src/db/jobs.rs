@@ -16,8 +16,10 @@ use crate::domain::ids::JobId;
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) payload: Value,
-    /// 1 on the first try; the fence of every write.
+    /// Grows with every claim: the fence of every write.
     pub(crate) attempt: i32,
+    /// 1 on the first try; starts that were handed back do not count.
+    pub(crate) tries: i32,
 }
 
 /// A job to be.
@@ -43,7 +45,9 @@ pub(crate) async fn enqueue(conn: &mut PgConnection, job: NewJob<'_>) -> sqlx::R
     Ok(id)
 }
 
-/// Claims the oldest job of `kind` that is due and whose lane is free; `None` if there is none.
+/// Claims the oldest job of `kind` that is due and whose turn it is in its lane; `None` if there is none.
+///
+/// A job that waits to be tried again keeps its place: what was queued in its lane after it waits too.
 pub(crate) async fn claim_next(
     conn: &mut PgConnection,
     kind: &str,
@@ -56,9 +60,10 @@ pub(crate) async fn claim_next(
            WHERE id = (
                SELECT id FROM jobs waiting
                WHERE kind = $1 AND status = 'queued' AND run_after <= now()
-                 AND NOT EXISTS (SELECT 1 FROM jobs busy WHERE busy.lane = waiting.lane AND busy.status = 'running')
+                 AND NOT EXISTS (SELECT 1 FROM jobs before WHERE before.lane = waiting.lane
+                                 AND (before.status = 'running' OR before.status = 'queued' AND before.id < waiting.id))
                ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING id AS "id: JobId", payload, attempt"#,
+           RETURNING id AS "id: JobId", payload, attempt, attempt - handed_back AS "tries!""#,
         kind,
         worker,
         lease.as_secs_f64(),
@@ -66,7 +71,7 @@ pub(crate) async fn claim_next(
     .fetch_optional(conn)
     .await;
     match claimed {
-        Ok(row) => Ok(row.map(|r| Job { id: r.id, payload: r.payload, attempt: r.attempt })),
+        Ok(row) => Ok(row.map(|r| Job { id: r.id, payload: r.payload, attempt: r.attempt, tries: r.tries })),
         // Another worker took the lane between our look and our write.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
         Err(error) => Err(error),
@@ -149,13 +154,15 @@ pub(crate) async fn retry_after(
     .map(|result| Fenced::of(&result))
 }
 
-/// Puts a job back at once without spending the attempt: the server is shutting down, the job did nothing wrong.
-pub(crate) async fn hand_back(conn: &mut PgConnection, job: &Job) -> sqlx::Result<Fenced> {
+/// Puts a job back without counting the try: the job did nothing wrong.
+pub(crate) async fn hand_back(conn: &mut PgConnection, job: &Job, delay: Duration) -> sqlx::Result<Fenced> {
     sqlx::query!(
-        "UPDATE jobs SET status = 'queued', worker = NULL, lease_until = NULL, attempt = attempt - 1
+        "UPDATE jobs SET status = 'queued', worker = NULL, lease_until = NULL, handed_back = handed_back + 1,
+             run_after = now() + make_interval(secs => $3)
          WHERE id = $1 AND attempt = $2 AND status = 'running'",
         job.id.0,
         job.attempt,
+        delay.as_secs_f64(),
     )
     .execute(conn)
     .await

@@ -14,9 +14,9 @@ pub(crate) mod releases;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// How long a caller waits for a free connection before it is told that the database is busy or away.
@@ -37,10 +37,49 @@ pub(crate) fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
 
 /// Brings the schema up to date; servers that start at the same time take turns (sqlx holds an advisory lock).
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    sqlx::migrate!("../migrations").run(pool).await
+    let mut migrations = sqlx::migrate!("../migrations");
+    // The release before this one works on this schema too: going back must stay possible.
+    migrations.set_ignore_missing(true);
+    migrations.run(pool).await
 }
 
 /// Returns when the database has answered.
 pub(crate) async fn answers(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(pool).await.map(drop)
+}
+
+/// The advisory lock of a running server, an arbitrary number.
+const SERVER_LOCK: i64 = 0x51_69_70_77_61_79;
+
+/// How long PostgreSQL may take to notice that a killed server is gone.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+
+/// Why this server may not work on the database.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OnlyError {
+    #[error(
+        "another slipway server works on this database, and two would take each other's builds: stop it, or give this \
+         one a database of its own (DATABASE_URL)"
+    )]
+    Another,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Takes the lock of the one server. It is held as long as the connection is.
+pub(crate) async fn be_the_only_server(pool: &PgPool) -> Result<PgConnection, OnlyError> {
+    let mut conn = pool.acquire().await?.detach();
+    let since = Instant::now();
+    loop {
+        let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, SERVER_LOCK)
+            .fetch_one(&mut conn)
+            .await?;
+        if taken {
+            return Ok(conn);
+        }
+        if since.elapsed() > PREDECESSOR {
+            return Err(OnlyError::Another);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

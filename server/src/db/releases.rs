@@ -159,6 +159,16 @@ pub(crate) async fn newest_pending_of(conn: &mut PgConnection, app: AppId) -> sq
     Ok(row.map(Release::from))
 }
 
+/// The newest rollback of the app.
+pub(crate) async fn newest_rollback_of(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Release>> {
+    let row = fetch_release!(
+        conn,
+        "WHERE app_id = $1 AND trigger = 'rollback' ORDER BY version DESC LIMIT 1",
+        app.0
+    )?;
+    Ok(row.map(Release::from))
+}
+
 /// Adds a pending release under the app lock; its id and version.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
@@ -191,15 +201,19 @@ pub(crate) async fn insert(
     Ok((id, version))
 }
 
-/// Gives a pending release the code of another: a config change takes up what turned out to be good.
-pub(crate) async fn take_code(conn: &mut PgConnection, id: ReleaseId, code: &Code) -> sqlx::Result<Fenced> {
+/// Gives a pending release the code of another, or none: a config change takes up what turned out to be good.
+pub(crate) async fn take_code(
+    conn: &mut PgConnection,
+    id: ReleaseId,
+    code: Option<&Code>,
+) -> sqlx::Result<Fenced> {
     sqlx::query!(
         "UPDATE releases SET commit = $2, image = $3, digest = $4, blueprint = $5 WHERE id = $1 AND status = 'pending'",
         id.0,
-        code.commit,
-        code.image,
-        code.digest,
-        code.blueprint,
+        code.map(|code| code.commit.as_str()),
+        code.map(|code| code.image.as_str()),
+        code.map(|code| code.digest.as_str()),
+        code.map(|code| &code.blueprint),
     )
     .execute(conn)
     .await
@@ -228,7 +242,7 @@ pub(crate) async fn end(
 pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<ReleaseId>> {
     sqlx::query_scalar!(
         r#"SELECT id AS "id: ReleaseId" FROM releases
-           WHERE status = 'pending' AND digest IS NOT NULL
+           WHERE status = 'pending'
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE status IN ('queued', 'running')
                              AND (payload ->> 'release' = releases.id::text OR payload ->> 'build' = releases.build_id::text))"#,
     )
@@ -245,6 +259,38 @@ pub(crate) async fn newest_live_or_pending_of(
         conn,
         "WHERE app_id = $1 AND status <> 'failed' ORDER BY version DESC LIMIT 1",
         app.0
+    )?;
+    Ok(row.map(Release::from))
+}
+
+/// The newest release after `release` that has not failed; config changes count if `by_config`.
+pub(crate) async fn newest_overtaking(
+    conn: &mut PgConnection,
+    release: &Release,
+    by_config: bool,
+) -> sqlx::Result<Option<Release>> {
+    let row = fetch_release!(
+        conn,
+        "WHERE app_id = $1 AND version > $2 AND status <> 'failed' AND ($3 OR trigger <> 'config')
+         ORDER BY version DESC LIMIT 1",
+        release.app_id.0,
+        release.version,
+        by_config
+    )?;
+    Ok(row.map(Release::from))
+}
+
+/// The newest push or rollback before `release` that is still on its way.
+pub(crate) async fn pending_code_before(
+    conn: &mut PgConnection,
+    release: &Release,
+) -> sqlx::Result<Option<Release>> {
+    let row = fetch_release!(
+        conn,
+        "WHERE app_id = $1 AND version < $2 AND status = 'pending' AND trigger <> 'config'
+         ORDER BY version DESC LIMIT 1",
+        release.app_id.0,
+        release.version
     )?;
     Ok(row.map(Release::from))
 }

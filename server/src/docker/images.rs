@@ -35,6 +35,7 @@ pub(crate) struct ImageFacts {
 
 impl Engine {
     pub(crate) async fn inspect(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        self.agree().await.map_err(|source| self.unreachable(source))?;
         let inspected = self.api().inspect_image(image).await.map_err(|error| self.about(image, error))?;
         let config = inspected.config.unwrap_or_default();
         let mut exposed_ports: Vec<u16> =

@@ -14,6 +14,7 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -33,6 +34,8 @@ const REQUEST_TIMEOUT_SECS: u64 = 120;
 pub(crate) struct Engine {
     api: Docker,
     address: Arc<Address>,
+    /// Whether a version has been agreed on.
+    agreed: Arc<AtomicBool>,
 }
 
 /// What the engine says about itself.
@@ -74,8 +77,8 @@ pub(crate) enum EngineError {
 }
 
 impl Engine {
-    /// Connects to `unix://path` or `tcp://host:port` and agrees on an API version. An engine that is away at the time
-    /// is spoken to in the newest version of the client until the next start: its requests carry no version anyway.
+    /// Connects to `unix://path` or `tcp://host:port`. An engine that is away at the time is no reason not to start:
+    /// what needs it says so, and the version is agreed on when it is there.
     pub(crate) async fn connect(docker_host: &str) -> Result<Self, EngineError> {
         let address = Address::parse(docker_host)?;
         let api = match &address {
@@ -86,17 +89,22 @@ impl Engine {
                 Docker::connect_with_http(authority, REQUEST_TIMEOUT_SECS, API_DEFAULT_VERSION)
             }
         };
-        let unreachable = |source| EngineError::Unreachable { host: address.to_string(), source };
-        let api = api.map_err(|error| unreachable(error.into()))?;
-        let engine = match answered(api.clone().negotiate_version()).await {
-            Ok(api) => Self { api, address: Arc::new(address) },
-            // The server starts without its engine: what needs it says so and is tried again.
-            Err(source) => {
-                warn!("{}", unreachable(source));
-                Self { api, address: Arc::new(address) }
-            }
-        };
+        let unreachable =
+            |source: bollard::errors::Error| EngineError::Unreachable { host: address.to_string(), source: source.into() };
+        let engine = Self { api: api.map_err(unreachable)?, address: Arc::new(address), agreed: Arc::default() };
+        if let Err(source) = engine.agree().await {
+            warn!("{}", engine.unreachable(source));
+        }
         Ok(engine)
+    }
+
+    /// Agrees on an API version, once; all clones of the client speak it from then on.
+    pub(crate) async fn agree(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if !self.agreed.load(Ordering::Relaxed) {
+            answered(self.api.clone().negotiate_version()).await?;
+            self.agreed.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The client for whatever this module does not wrap, with the version already agreed on.
@@ -110,6 +118,7 @@ impl Engine {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), EngineError> {
+        self.agree().await.map_err(|source| self.unreachable(source))?;
         answered(self.api.ping()).await.map(drop).map_err(|source| self.unreachable(source))
     }
 
@@ -167,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_named() {
-        let error = Engine::connect("unix:///nowhere/docker.sock").await.unwrap_err();
+        let error = Engine::connect("unix:///nowhere/docker.sock").await.unwrap().ping().await.unwrap_err();
         assert!(
             error.to_string().starts_with(
                 "the Docker engine at unix:///nowhere/docker.sock does not answer: is it running?"

@@ -36,7 +36,7 @@ pub(crate) enum Action {
     ReadConfig,
     /// Push, set config vars, roll back, cancel and retry builds.
     Deploy,
-    /// Rename or destroy the app, change its settings, choose who has access.
+    /// Destroy the app, change its settings, choose who has access.
     Own,
     /// Manage users, teams and the platform itself; no app is involved.
     Administer,

@@ -30,4 +30,9 @@ impl BuildStatus {
             Self::Superseded => "superseded",
         }
     }
+
+    /// Whether it has ended, and no release came of it.
+    pub(crate) fn is_over_without_release(self) -> bool {
+        matches!(self, Self::Failed | Self::Errored | Self::Canceled | Self::Superseded)
+    }
 }

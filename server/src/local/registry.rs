@@ -4,7 +4,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -109,6 +110,14 @@ impl PrivateRegistry {
     }
 }
 
+/// Written for its owner alone: it holds the registry's HTTP secret.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}
+
 /// The registry under the names that distributions give it.
 async fn find_binary() -> Option<PathBuf> {
     for name in ["docker-registry", "registry"] {
@@ -133,7 +142,7 @@ fn binary(program: PathBuf, data: &DataDir, port: u16) -> Result<Service, Regist
     let folder = data.layout().registry();
     let config = folder.join("config.yml");
     make_folder(&folder.join("storage")).map_err(files(&folder))?;
-    fs::write(&config, configuration(data, port)).map_err(files(&config))?;
+    write_secret(&config, &configuration(data, port)).map_err(files(&config))?;
     Ok(Service {
         name: NAME,
         program,

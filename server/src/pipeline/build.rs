@@ -95,7 +95,9 @@ fn read_dockerfile(source: &Source, path: &str) -> Result<String, Stop> {
 
 /// An image made of the same before, if the registry still has it.
 async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Image>, Stop> {
-    let (Some(reuse_key), false) = (reuse_key, line.build.no_cache) else { return Ok(None) };
+    // A retry is asked for because what was made before is not good enough.
+    let afresh = line.build.no_cache || line.build.trigger == "retry";
+    let (Some(reuse_key), false) = (reuse_key, afresh) else { return Ok(None) };
     let mut conn = line.platform.pool.acquire().await?;
     let Some(made) = builds::made_of(&mut conn, line.app.id, reuse_key).await? else { return Ok(None) };
     drop(conn);

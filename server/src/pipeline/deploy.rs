@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::rollouts::{Kind, Turn};
 use super::{Line, Stop, workload};
 use crate::db::apps::App;
+use crate::db::jobs::Fenced;
 use crate::db::releases::{self, Release};
 use crate::db::{app_lock, jobs};
 use crate::domain::ids::ReleaseId;
@@ -54,13 +55,15 @@ pub(crate) async fn roll_out(
     let release = load(platform, id).await?;
     let turn = platform.rollouts.enter(app.id, release.version, release.kind()).await;
     let release = load(platform, id).await?;
-    match release.status {
-        ReleaseStatus::Succeeded => return Ok(Rolled::Live),
-        ReleaseStatus::Failed => return Ok(Rolled::Failed(release.reason.unwrap_or_default())),
-        ReleaseStatus::Pending => {}
+    if release.status != ReleaseStatus::Pending {
+        return Ok(as_recorded(release));
     }
-    if let Some(newer) = newer_than(platform, app, &release).await? {
+    if let Some(newer) = newer_than(platform, &release).await? {
         return fail(platform, &release, overtaken_by(&newer)).await;
+    }
+    if let Some(before) = code_on_its_way_before(platform, &release).await? {
+        let (version, before) = (release.version, before.version);
+        return Ok(Rolled::Waiting(format!("v{before} is on its way, and v{version} takes up its code")));
     }
     let release = with_code(platform, app, release).await?;
     let began = Instant::now();
@@ -84,7 +87,7 @@ pub(crate) async fn roll_out(
             Ok(Rolled::Waiting(reason))
         }
         Err(RolloutError::Interrupted) => {
-            let reason = match newer_than(platform, app, &release).await? {
+            let reason = match newer_than(platform, &release).await? {
                 Some(newer) => overtaken_by(&newer),
                 None => "interrupted by a newer release".to_owned(),
             };
@@ -94,18 +97,33 @@ pub(crate) async fn roll_out(
     }
 }
 
+fn as_recorded(release: Release) -> Rolled {
+    match release.status {
+        ReleaseStatus::Succeeded => Rolled::Live,
+        ReleaseStatus::Failed => Rolled::Failed(release.reason.unwrap_or_default()),
+        ReleaseStatus::Pending => Rolled::Waiting("the release is still on its way".to_owned()),
+    }
+}
+
 async fn load(platform: &Platform, id: ReleaseId) -> anyhow::Result<Release> {
     let mut conn = platform.pool.acquire().await?;
     releases::by_id(&mut conn, id).await?.context("the release is gone: its app was destroyed")
 }
 
 /// A release that makes this one pointless: newer, not failed, and of a kind that overtakes it.
-async fn newer_than(platform: &Platform, app: &App, release: &Release) -> sqlx::Result<Option<Release>> {
+async fn newer_than(platform: &Platform, release: &Release) -> sqlx::Result<Option<Release>> {
     let mut conn = platform.pool.acquire().await?;
-    let newest = releases::newest_live_or_pending_of(&mut conn, app.id).await?;
-    Ok(newest.filter(|newest| {
-        newest.version > release.version && (newest.kind() == Kind::Code || release.kind() == Kind::Config)
-    }))
+    releases::newest_overtaking(&mut conn, release, release.kind() == Kind::Config).await
+}
+
+/// A push or a rollback that a config change has to wait for, because it takes up that code. The turn alone does not
+/// keep the order: the job of a config change may be quicker than a push that has just recorded its release.
+async fn code_on_its_way_before(platform: &Platform, release: &Release) -> sqlx::Result<Option<Release>> {
+    if release.kind() == Kind::Code {
+        return Ok(None);
+    }
+    let mut conn = platform.pool.acquire().await?;
+    releases::pending_code_before(&mut conn, release).await
 }
 
 fn overtaken_by(newer: &Release) -> String {
@@ -118,16 +136,12 @@ async fn with_code(platform: &Platform, app: &App, release: Release) -> anyhow::
         return Ok(release);
     }
     let mut conn = platform.pool.acquire().await?;
-    let Some(good) = releases::good_before(&mut conn, app.id, release.version).await? else {
-        return Ok(release);
-    };
-    match good.code {
-        Some(code) if release.code.as_ref() != Some(&code) => {
-            let _gone_if_lost = releases::take_code(&mut conn, release.id, &code).await?;
-            Ok(Release { code: Some(code), ..release })
-        }
-        _ => Ok(release),
+    // Without any, what the change was made for has failed: the next push takes the config along.
+    let code = releases::good_before(&mut conn, app.id, release.version).await?.and_then(|good| good.code);
+    if release.code != code {
+        let _gone_if_lost = releases::take_code(&mut conn, release.id, code.as_ref()).await?;
     }
+    Ok(Release { code, ..release })
 }
 
 async fn move_processes(
@@ -163,15 +177,21 @@ async fn succeed(
     transcript: &Transcript,
 ) -> anyhow::Result<Rolled> {
     let mut tx = platform.pool.begin().await?;
-    if let Some(app) = app_lock::lock(&mut tx, app.id).await?
-        && let (true, Some(code)) = (release.build_id.is_some(), &release.code)
-    {
-        app.move_branch(&mut tx, &code.commit).await?;
+    let locked = app_lock::lock(&mut tx, app.id).await?.context("the app was destroyed")?;
+    // Before the branch, which must not move for a release that somebody else has ended as failed.
+    if releases::end(&mut tx, release.id, ReleaseStatus::Succeeded, None).await? == Fenced::Lost {
+        drop(tx);
+        return Ok(as_recorded(load(platform, release.id).await?));
     }
-    let _ended_already_if_lost = releases::end(&mut tx, release.id, ReleaseStatus::Succeeded, None).await?;
+    if let (true, Some(code)) = (release.build_id.is_some(), &release.code) {
+        locked.move_branch(&mut tx, &code.commit).await?;
+    }
     tx.commit().await?;
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
-    platform.converge_branch(app.id).await?;
+    // The release is live whatever git says; the upkeep converges the branch too, perhaps at this moment.
+    if let Err(error) = platform.converge_branch(app.id).await {
+        warn!("The deploy branch could not be moved yet: {error:#}");
+    }
     let Some(code) = &release.code else { return Ok(Rolled::Live) };
     transcript.detail(format!("Released v{}", release.version)).await;
     if let Some(url) = platform.url_of(app, code) {

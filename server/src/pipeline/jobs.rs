@@ -1,9 +1,11 @@
 //! The jobs of the pipeline: a build with its rollout, and a rollout alone.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -32,6 +34,9 @@ pub(crate) const ROLLOUT: &str = "rollout";
 const BUILD_ATTEMPTS: i32 = 2;
 /// Before a build is tried again.
 const BUILD_RETRY: Duration = Duration::from_secs(1);
+/// Between two tries to write down how a build ended, and how many are made.
+const RECORD_PAUSE: Duration = Duration::from_millis(500);
+const RECORD_TRIES: usize = 10;
 /// Between two tries to reach a target that is away.
 const ROLLOUT_RETRY: Duration = Duration::from_secs(5);
 
@@ -68,17 +73,24 @@ pub(crate) async fn build(
     job: Job,
     lost: CancellationToken,
 ) -> Result<(), JobError> {
-    let Some((app, build)) = begin(&platform, &job).await.map_err(retry)? else { return Ok(()) };
+    let id: BuildId = serde_json::from_value(job.payload["build"].clone())
+        .map_err(|error| JobError::Fail(anyhow::Error::from(error).context("the job names no build")))?;
+    let begun = begin(&platform, id, job.attempt).await;
+    // Nothing has been done yet: a database that is away must not cost the build its tries.
+    let begun = begun.map_err(|error| JobError::NotBegun { after: BUILD_RETRY, error: error.into() })?;
+    let Some((app, build)) = begun else { return Ok(()) };
+    if build.status.is_over_without_release() {
+        // An earlier try ended the build and could not close its log.
+        return close(&platform, &build).await.map_err(retry);
+    }
     let span = info_span!("build", app = %app.name, build.id = %build.id, build.number = build.number);
-    drive(platform, app, build, lost).instrument(span).await
+    drive(platform, app, build, (job.tries, lost)).instrument(span).await
 }
 
 /// Takes the build for this attempt; `None` if there is nothing to do any more.
-async fn begin(platform: &Platform, job: &Job) -> anyhow::Result<Option<(App, Build)>> {
-    let id: BuildId =
-        serde_json::from_value(job.payload["build"].clone()).context("the job names no build")?;
+async fn begin(platform: &Platform, id: BuildId, attempt: i32) -> sqlx::Result<Option<(App, Build)>> {
     let mut conn = platform.pool.acquire().await?;
-    if builds::begin(&mut conn, id, job.attempt).await? == Fenced::Lost {
+    if builds::begin(&mut conn, id, attempt).await? == Fenced::Lost {
         return Ok(None);
     }
     let Some(build) = builds::by_id(&mut conn, id).await? else { return Ok(None) };
@@ -89,9 +101,13 @@ async fn drive(
     platform: Arc<Platform>,
     app: App,
     build: Build,
-    lost: CancellationToken,
+    (tries, lost): (i32, CancellationToken),
 ) -> Result<(), JobError> {
-    let secrets = workload::config_vars(&platform, &app, &app.config).await.map_err(retry)?;
+    let secrets = workload::config_vars(&platform, &app, &app.config).await;
+    let (secrets, unreadable) = match secrets {
+        Ok(secrets) => (secrets, None),
+        Err(error) => (BTreeMap::new(), Some(error.context("reading the config vars"))),
+    };
     let settings = LogSettings {
         pool: platform.pool.clone(),
         hub: platform.logs.clone(),
@@ -101,25 +117,15 @@ async fn drive(
     let (transcript, written) = open(settings, build.id);
     let _running = Running::begin();
     let cancel = platform.cancels.register(build.id);
-    let line =
-        Line { platform: Arc::clone(&platform), app, build, transcript, cancel: cancel.token().clone() };
+    let token = cancel.token().clone();
+    let line = Line { platform: Arc::clone(&platform), app, build, tries, transcript, cancel: token };
     line.transcript.step(format!("Build {} of {}", line.build.number, short(&line.build.commit))).await;
-    let outcome = if line.build.attempt > BUILD_ATTEMPTS {
-        Err(Stop::Errored {
-            sentence: format!(
-                "the build was started {BUILD_ATTEMPTS} times and its worker was lost each time"
-            ),
-            error: anyhow::anyhow!("worker lost"),
-            again: Again::No,
-        })
-    } else {
-        if line.build.attempt > 1 {
-            line.transcript.warn(format!("Trying again ({} of {BUILD_ATTEMPTS})", line.build.attempt)).await;
-        }
-        tokio::select! {
-            outcome = run(&line) => outcome,
+    let outcome = match unreadable {
+        Some(error) => Err(Stop::ours(error)),
+        None => tokio::select! {
+            outcome = try_once(&line) => outcome,
             () = lost.cancelled() => Err(Stop::LeaseLost),
-        }
+        },
     };
     let ended = end(&line, outcome).await;
     let Line { build, transcript, .. } = line;
@@ -133,6 +139,22 @@ async fn drive(
         close(&platform, &build).await.map_err(retry)?;
     }
     ended
+}
+
+async fn try_once(line: &Line) -> Result<(), Stop> {
+    if line.tries > BUILD_ATTEMPTS {
+        return Err(Stop::Errored {
+            sentence: format!(
+                "the build was started {BUILD_ATTEMPTS} times and its worker was lost each time"
+            ),
+            error: anyhow::anyhow!("worker lost"),
+            again: Again::No,
+        });
+    }
+    if line.tries > 1 {
+        line.transcript.warn(format!("Trying again ({} of {BUILD_ATTEMPTS})", line.tries)).await;
+    }
+    run(line).await
 }
 
 /// Counts a build as running while it lives.
@@ -171,13 +193,21 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
         Err(Stop::LeaseLost) => {
             return Err(JobError::Retry { after: BUILD_RETRY, error: anyhow::anyhow!("the lease was lost") });
         }
-        Err(Stop::Errored { sentence, error, again: Again::Yes }) if line.build.attempt < BUILD_ATTEMPTS => {
+        Err(Stop::Errored { sentence, error, again: Again::Yes }) if line.tries < BUILD_ATTEMPTS => {
             warn!("The build will be tried again: {error:#}");
             line.transcript.warn(format!("{sentence}; it will be tried once more")).await;
             return Err(JobError::Retry { after: BUILD_RETRY, error });
         }
         Err(Stop::Errored { sentence, error, .. }) => {
             error!("The build failed by our fault: {error:#}");
+            if patiently(|| super::release::recorded(line)).await.map_err(retry)?.is_some() {
+                // The upkeep finds the release without a job.
+                line.transcript
+                    .warn(format!("{sentence}; the release is recorded, its rollout goes on by itself"))
+                    .await;
+                count(BuildStatus::Succeeded);
+                return Ok(());
+            }
             (BuildStatus::Errored, format!("{sentence} (not your code's fault; build id {})", line.build.id))
         }
         Err(Stop::Failed(reason)) => (BuildStatus::Failed, reason),
@@ -187,26 +217,33 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
     info!(status = status.as_str(), "The build ended: {reason}");
     count(status);
     line.transcript.warn(&reason).await;
-    let record = async {
+    let record = || async {
         let mut conn = line.platform.pool.acquire().await?;
         builds::end(&mut conn, &line.build, status, Some(&reason)).await
     };
-    record.await.map(|_| ()).map_err(|error| retry(error.into()))
+    // `Lost` if the app was destroyed, or if another worker has the build now: closing the log is fenced too.
+    patiently(record).await.map(drop).map_err(retry)
+}
+
+/// Asks a database that is away again for a while: what a build came to must not be lost, nor made once more.
+async fn patiently<T, F: Future<Output = sqlx::Result<T>>>(ask: impl FnMut() -> F) -> anyhow::Result<T> {
+    let patience = ConstantBuilder::new().with_delay(RECORD_PAUSE).with_max_times(RECORD_TRIES);
+    Ok(ask.retry(patience).await?)
 }
 
 /// `canceled by ada`, as the one who asked has written it since the build began.
 async fn who_canceled(line: &Line) -> String {
-    let look = async {
+    let look = || async {
         let mut conn = line.platform.pool.acquire().await?;
         builds::by_id(&mut conn, line.build.id).await
     };
-    let reason = look.await.ok().flatten().and_then(|build| build.reason);
+    let reason = patiently(look).await.ok().flatten().and_then(|build| build.reason);
     reason.unwrap_or_else(|| "canceled".to_owned())
 }
 
 async fn close(platform: &Platform, build: &Build) -> anyhow::Result<()> {
     let mut conn = platform.pool.acquire().await?;
-    builds::close_log(&mut conn, build.id).await?;
+    let _another_worker_closes_it_if_lost = builds::close_log(&mut conn, build).await?;
     platform.logs.wake(build.id);
     Ok(())
 }
@@ -223,7 +260,7 @@ pub(crate) async fn rollout(platform: Arc<Platform>, job: Job) -> Result<(), Job
         let outcome = roll_out(&platform, &app, id, &transcript).await;
         drop(transcript);
         drop(listener.await);
-        match outcome.map_err(retry)? {
+        match outcome.map_err(|error| JobError::Retry { after: patience(job.tries), error })? {
             Rolled::Live => info!("Live"),
             Rolled::Failed(reason) => info!("Not live: {reason}"),
             Rolled::Waiting(reason) => {
@@ -235,6 +272,11 @@ pub(crate) async fn rollout(platform: Arc<Platform>, job: Job) -> Result<(), Job
     }
     .instrument(span)
     .await
+}
+
+/// Ever longer, up to a minute: what fails by our own fault may fail until somebody mends it.
+fn patience(tries: i32) -> Duration {
+    BUILD_RETRY * 2u32.pow(tries.clamp(0, 6).unsigned_abs())
 }
 
 async fn release_and_app(platform: &Platform, id: ReleaseId) -> anyhow::Result<Option<(App, i64)>> {

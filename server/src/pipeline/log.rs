@@ -49,6 +49,8 @@ impl LogHub {
 
     fn subscribe(&self, build: BuildId) -> watch::Receiver<()> {
         let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of closed logs are never woken again: they go when somebody else comes.
+        builds.retain(|_, waker| waker.receiver_count() > 0);
         builds.entry(build).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 }

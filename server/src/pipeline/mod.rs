@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use crate::db::apps::App;
 use crate::db::builds::{self, Build};
@@ -40,6 +40,8 @@ pub(crate) struct Line {
     pub(crate) platform: Arc<Platform>,
     pub(crate) app: App,
     pub(crate) build: Build,
+    /// 1 on the first try; a shutdown's interruptions do not count.
+    pub(crate) tries: i32,
     pub(crate) transcript: Transcript,
     /// Somebody canceled the build, or its lease was lost.
     pub(crate) cancel: CancellationToken,
@@ -99,8 +101,14 @@ impl Line {
         let began = Instant::now();
         let outcome = Box::pin(stage.instrument(info_span!("stage", name))).await;
         metrics::histogram!(STAGE_SECONDS, "stage" => name).record(began.elapsed());
-        let mut conn = self.platform.pool.acquire().await?;
-        builds::stage_ended(&mut conn, self.build.id, name).await?;
+        let ended = async {
+            let mut conn = self.platform.pool.acquire().await?;
+            builds::stage_ended(&mut conn, self.build.id, name).await
+        };
+        // What the stage came to counts more than how long it took.
+        if let Err(error) = ended.await {
+            warn!("Could not record the end of a stage: {error}");
+        }
         outcome
     }
 }

@@ -3,7 +3,7 @@
 //! Two pushes in flight both saw the old branch. The second goes on only if its commit contains what was released
 //! meanwhile, or if it was forced; otherwise it would silently take back somebody's release.
 
-use super::{Line, Stop};
+use super::{Line, Stop, release};
 use crate::db::builds;
 use crate::db::releases;
 use crate::git::{Oid, Repository};
@@ -14,6 +14,9 @@ pub(crate) async fn still_wanted(line: &Line) -> Result<(), Stop> {
     if builds::cancel_requested(&mut conn, build.id).await? {
         return Err(Stop::Canceled);
     }
+    drop(conn);
+    release::refuse_if_overtaken(line).await?;
+    let mut conn = line.platform.pool.acquire().await?;
     let Some(released) = line.app.branch_commit.as_deref() else { return Ok(()) };
     if build.forced || build.branch_was.as_deref() == Some(released) {
         return Ok(());

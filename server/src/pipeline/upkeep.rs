@@ -120,7 +120,10 @@ async fn measure(platform: &Platform) {
     }
     if let Ok(space) = disk::space(platform.data_dir()) {
         let path = platform.data_dir().display().to_string();
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; bytes of a disk lose nothing that matters")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; bytes of a disk lose nothing that matters"
+        )]
         metrics::gauge!(DISK_FREE_BYTES, "path" => path).set(space.free as f64);
     }
 }
@@ -176,7 +179,7 @@ async fn chores(platform: &Platform) {
     }
 }
 
-/// Only what is ours: images with our label that no container uses, and the builder's cache.
+/// Images with our label that no container uses, and the builder's cache, which knows no owners.
 async fn prune_engine(platform: &Platform) {
     let images = platform.engine.prune_images(KEPT_IMAGES_HOURS).await;
     let cache = platform.engine.prune_build_cache(KEPT_BUILD_CACHE).await;

@@ -32,12 +32,18 @@ const LEASE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(8);
 /// How often the table is looked at without a wake-up.
 const POLL: Duration = Duration::from_secs(1);
+/// How long one renewal of a lease may take: a database that accepts and never answers must not stop the heartbeat.
+const RENEWAL: Duration = Duration::from_secs(8);
+/// Before a job that panicked is tried again, doubled with every try.
+const PANIC_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a handler's failure means for its job: the error carries the decision.
 #[derive(Debug)]
 pub(crate) enum JobError {
     /// Try again after this time.
     Retry { after: Duration, error: anyhow::Error },
+    /// Nothing was done: try again after this time, and do not count this try.
+    NotBegun { after: Duration, error: anyhow::Error },
     /// Give up.
     Fail(anyhow::Error),
 }
@@ -116,10 +122,14 @@ impl Queue {
     /// Runs the handler under a heartbeat and records how the job ended.
     async fn attend(self, job: Job, hard: CancellationToken, handler: Handler, permit: OwnedSemaphorePermit) {
         let lost = CancellationToken::new();
-        // A task of its own, so that a panic in a handler ends one job, not the worker.
-        let mut work = tokio::spawn(handler(job.clone(), lost.clone()).in_current_span());
+        // A task of its own from the first word on, so that a panic in a handler ends one try, not the worker.
+        let call = {
+            let (job, lost) = (job.clone(), lost.clone());
+            async move { handler(job, lost).await }
+        };
+        let mut work = tokio::spawn(call.in_current_span());
         let outcome = tokio::select! {
-            outcome = &mut work => Some(outcome.unwrap_or_else(|panic| Err(JobError::Fail(panic.into())))),
+            outcome = &mut work => Some(outcome.unwrap_or_else(|panic| Err(panicked(&job, panic.into())))),
             () = self.keep_lease(&job) => {
                 lost.cancel();
                 None
@@ -129,7 +139,7 @@ impl Queue {
                 // Wait for the abort, so that the next attempt does not meet this one.
                 drop(work.await);
                 info!("Handing the job back: the server stops");
-                self.record(&job, Ending::HandBack).await;
+                self.record(&job, Ending::HandBack(Duration::ZERO)).await;
                 return;
             }
         };
@@ -153,11 +163,12 @@ impl Queue {
                 let mut conn = self.pool.acquire().await?;
                 jobs::heartbeat(&mut conn, job, LEASE).await
             };
-            match renewed.await {
-                Ok(Fenced::Done) => {}
-                Ok(Fenced::Lost) => return,
-                // The database may be back before the lease has run out.
-                Err(error) => warn!("Could not renew the lease: {error}"),
+            // The database may be back before the lease has run out.
+            match tokio::time::timeout(RENEWAL, renewed).await {
+                Ok(Ok(Fenced::Done)) => {}
+                Ok(Ok(Fenced::Lost)) => return,
+                Ok(Err(error)) => warn!("Could not renew the lease: {error}"),
+                Err(_) => warn!("Could not renew the lease: the database does not answer"),
             }
         }
     }
@@ -179,15 +190,22 @@ impl Queue {
     async fn record_once(&self, job: &Job, ending: &Ending) -> anyhow::Result<Fenced> {
         let mut conn = self.pool.acquire().await.context("no connection to PostgreSQL")?;
         Ok(match ending {
-            Ending::HandBack => jobs::hand_back(&mut conn, job).await?,
+            Ending::HandBack(delay) => jobs::hand_back(&mut conn, job, *delay).await?,
             Ending::End(end) => jobs::finish(&mut conn, job, end).await?,
             Ending::Retry(after, error) => jobs::retry_after(&mut conn, job, *after, error).await?,
         })
     }
 }
 
+/// A panic is a worker that was lost: the job is tried again, ever later, and its handler counts the tries.
+fn panicked(job: &Job, error: anyhow::Error) -> JobError {
+    error!("The job panicked: {error:#}");
+    let doublings = job.tries.clamp(0, 6).unsigned_abs();
+    JobError::Retry { after: PANIC_PAUSE * 2u32.pow(doublings), error }
+}
+
 enum Ending {
-    HandBack,
+    HandBack(Duration),
     End(End),
     Retry(Duration, String),
 }
@@ -199,6 +217,10 @@ impl Ending {
             Err(JobError::Fail(error)) => {
                 error!("The job failed for good: {error:#}");
                 Self::End(End::Dead(format!("{error:#}")))
+            }
+            Err(JobError::NotBegun { after, error }) => {
+                info!(after_seconds = after.as_secs(), "The job could not begin yet: {error:#}");
+                Self::HandBack(after)
             }
             Err(JobError::Retry { after, error }) => {
                 info!(after_seconds = after.as_secs(), "The job will be tried again: {error:#}");
@@ -224,3 +246,6 @@ async fn wait(due: impl Future<Output = ()>, soft: &CancellationToken) {
         () = tokio::time::sleep(POLL) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,12 +38,12 @@ pub(crate) enum NotAdmitted {
     #[error(
         "this connection is not encrypted, and your token would cross the network in the clear.\nUse https. The \
          platform's admin enables it with a certificate (--tls-cert, --tls-key), or with a proxy that does TLS and \
-         is named by --trusted-proxy"
+         is named by --trusted-proxies"
     )]
     PlainHttp,
     #[error(
         "this request came through a proxy that Slipway was not told to trust.\nThe platform's admin names it with \
-         --trusted-proxy"
+         --trusted-proxies"
     )]
     StrangeProxy,
     #[error("a token is needed: use it as the password, with any user name. `slipway login` makes one")]

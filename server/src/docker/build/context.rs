@@ -187,11 +187,12 @@ fn send_files(
         };
         content(&transfer.snapshot, entry, &mut reader, send)
             .map_err(|error| Status::internal(format!("{} cannot be read: {error}", entry.path)))?;
-        answer(answers, vec![packet(PacketType::PacketData, id, None)])?;
+        // Counted before the packet that ends the file: the engine may report the end of all as soon as it has it.
         if let Some(sent) = &transfer.sent {
             sent.files.fetch_add(1, Ordering::Relaxed);
             sent.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+        answer(answers, vec![packet(PacketType::PacketData, id, None)])?;
     }
     answer(answers, vec![packet(PacketType::PacketFin, 0, None)])
 }

@@ -125,6 +125,7 @@ impl Engine {
         request: BuildRequest,
         transcript: &Transcript,
     ) -> Result<BuiltImage, BuildError> {
+        self.agree().await.map_err(BuildError::EngineLost)?;
         let recipe = Recipe::read(&request).await?;
         let sent = Arc::new(Sent::default());
         let served = Served {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Settings {
     /// Address on which the apps are served.
-    #[arg(long, default_value = "127.0.0.1:5080")]
+    #[arg(long, default_value = "127.0.0.1:7090")]
     pub(crate) listen: SocketAddr,
     /// Unix socket on which the server gives orders.
     #[arg(long)]

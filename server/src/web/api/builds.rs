@@ -91,7 +91,7 @@ pub(in crate::web) async fn cancel(
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Build>, ApiError> {
     let build = find(&platform.pool, &app, &which).await?;
-    platform.cancel_build(&app, &principal, Some(build.number)).await?;
+    platform.cancel_build(&app, &principal, build.number).await?;
     let canceled = find(&platform.pool, &app, &which).await?;
     Ok(Json(render::build(canceled, &app, &doors)))
 }
