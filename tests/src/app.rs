@@ -152,7 +152,9 @@ impl App {
     }
 
     fn is_at_rest(&self) -> bool {
-        let ended = |status: &Value| !["queued", "building", "pushing", "pending"].contains(&status.as_str().unwrap_or(""));
+        let ended = |status: &Value| {
+            !["queued", "building", "pushing", "pending"].contains(&status.as_str().unwrap_or(""))
+        };
         self.builds().iter().all(|build| ended(&build["state"]))
             && self.releases().iter().all(|release| ended(&release["status"]))
     }
@@ -161,7 +163,11 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the server on {} ---\n{}", self.name, self.platform.server().log_about(&self.name));
+            eprintln!(
+                "--- the server on {} ---\n{}",
+                self.name,
+                self.platform.server().log_about(&self.name)
+            );
         } else if !self.gone.get() && self.platform.server().is_running() {
             until(&format!("{} to have nothing queued or running", self.name), SHORT, || self.is_at_rest());
         }

@@ -25,7 +25,8 @@ impl Door {
     }
 }
 
-const DOCKERFILE: &str = "FROM slipway/base\nCOPY . /app\nWORKDIR /app\nCMD [\"python3\", \"-u\", \"server.py\"]\n";
+const DOCKERFILE: &str =
+    "FROM slipway/base\nCOPY . /app\nWORKDIR /app\nCMD [\"python3\", \"-u\", \"server.py\"]\n";
 const SERVER: &str = include_str!("server.py");
 
 /// See the module.

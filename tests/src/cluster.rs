@@ -120,9 +120,11 @@ impl Cluster {
 
     /// Pods that are not on their way out, by name.
     pub fn pods(&self) -> Vec<String> {
-        let listed: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "-o", "json"])).expect("JSON");
+        let listed: Value =
+            serde_json::from_str(&self.kubectl(&["get", "pods", "-o", "json"])).expect("JSON");
         let pods = listed["items"].as_array().cloned().unwrap_or_default();
-        let staying = pods.iter().map(|pod| &pod["metadata"]).filter(|pod| pod["deletionTimestamp"].is_null());
+        let staying =
+            pods.iter().map(|pod| &pod["metadata"]).filter(|pod| pod["deletionTimestamp"].is_null());
         let mut names: Vec<String> =
             staying.filter_map(|pod| pod["name"].as_str().map(str::to_owned)).collect();
         names.sort_unstable();
@@ -131,7 +133,8 @@ impl Cluster {
 
     /// Asks the Service of a process type for `path`, at its own address.
     pub fn browse(&self, service: &str, path: &str) -> String {
-        let field = |path: &str| self.kubectl(&["get", "service", service, "-o", &format!("jsonpath={{{path}}}")]);
+        let field =
+            |path: &str| self.kubectl(&["get", "service", service, "-o", &format!("jsonpath={{{path}}}")]);
         let ip = field(".spec.clusterIP").parse().expect("an address");
         let port = field(".spec.ports[0].port").parse().expect("a port");
         wait_for(&format!("{service} to answer"), LONG, || {

@@ -40,9 +40,8 @@ pub fn skip(why: &str) {
 
 /// The engine at DOCKER_HOST with the base image on it; `None` was said to be skipped.
 pub fn engine_or_skip() -> Option<Engine> {
-    let engine = Engine::at(
-        Setting::DockerHost.get().unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
-    );
+    let engine =
+        Engine::at(Setting::DockerHost.get().unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()));
     match engine.missing() {
         None => Some(engine),
         Some(why) => {

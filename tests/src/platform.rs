@@ -117,7 +117,8 @@ impl Platform {
 
     fn prepare(changed: BTreeMap<String, String>, engine: Engine) -> Self {
         // The private PostgreSQL runs as another user, who has to reach its folder; a socket's path has to be short.
-        let folder = tempfile::Builder::new().prefix("slipway-test-").tempdir_in("/var/tmp").expect("a folder");
+        let folder =
+            tempfile::Builder::new().prefix("slipway-test-").tempdir_in("/var/tmp").expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         let ports = Ports { http: free_port(), ssh: free_port(), apps: free_port() };
         let mut settings: BTreeMap<String, String> =

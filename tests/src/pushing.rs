@@ -55,9 +55,14 @@ impl Pushing {
             if self.so_far().contains(words) {
                 return Some(true);
             }
-            (self.child.try_wait().expect("a child").is_some() && !self.so_far().contains(words)).then_some(false)
+            (self.child.try_wait().expect("a child").is_some() && !self.so_far().contains(words))
+                .then_some(false)
         });
-        assert!(said || self.so_far().contains(words), "the push ended without {words:?}:\n{}", self.so_far());
+        assert!(
+            said || self.so_far().contains(words),
+            "the push ended without {words:?}:\n{}",
+            self.so_far()
+        );
         self
     }
 

@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::http::Ask;
-use crate::person::Said;
 use crate::parts::{Setting, slipway};
+use crate::person::Said;
 use crate::wait::{LONG, wait_for};
 
 /// One server on one data folder; it can be killed and started again.

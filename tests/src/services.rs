@@ -72,7 +72,8 @@ impl Drop for Service {
 }
 
 fn folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("slipway-test-service-").tempdir_in("/var/tmp").expect("a folder");
+    let folder =
+        tempfile::Builder::new().prefix("slipway-test-service-").tempdir_in("/var/tmp").expect("a folder");
     // PostgreSQL refuses to run as root.
     if geteuid().is_root() {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("its mode");

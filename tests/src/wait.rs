@@ -26,7 +26,10 @@ pub fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     wait_for(what, limit, || is_so().then_some(()));
 }
 
-#[expect(clippy::disallowed_methods, reason = "the pause between two questions; nothing relies on its length")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the pause between two questions; nothing relies on its length"
+)]
 pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }

@@ -43,7 +43,8 @@ fn an_adopted_deployment_gets_the_image_alone_and_its_config_is_its_owners() {
     let found = cluster.base_image(&platform);
     cluster.apply_deployment("legacy", &found, "cat /app/answer 2>/dev/null; exec sleep 3600");
     let app = platform.app("adopter").answering("one");
-    let adopt = ["apps:adopt", "--namespace", &cluster.namespace, "--deployment", "legacy", "--container", "main"];
+    let adopt =
+        ["apps:adopt", "--namespace", &cluster.namespace, "--deployment", "legacy", "--container", "main"];
     app.verb(&adopt).ok().says("legacy");
     app.verb(&["config:set", "A=b"]).refused("somebody else owns");
 
@@ -56,7 +57,8 @@ fn an_adopted_deployment_gets_the_image_alone_and_its_config_is_its_owners() {
     app.push(Door::Ssh).ok().says("kubectl");
     assert!(cluster.image_of("legacy").contains("@sha256:"));
     let first = cluster.image_of("legacy");
-    let command = cluster.kubectl(&["get", "deployment", "legacy", "-o", "jsonpath={..containers[0].command[2]}"]);
+    let command =
+        cluster.kubectl(&["get", "deployment", "legacy", "-o", "jsonpath={..containers[0].command[2]}"]);
     assert!(command.contains("exec sleep 3600"), "{command}");
     app.answer("two");
     app.push(Door::Http).ok();
@@ -74,7 +76,10 @@ fn with_an_unreachable_cluster_the_release_is_recorded_and_goes_live_later() {
     let Some(platform) = cluster.platform_over(&kubeconfig).start() else { return };
     let app = platform.app("patient").answering("one");
     proxy.cut();
-    app.push(Door::Ssh).ok().says("main -> refs/builds/1").says("v1 is recorded; its rollout goes on when the target is back");
+    app.push(Door::Ssh)
+        .ok()
+        .says("main -> refs/builds/1")
+        .says("v1 is recorded; its rollout goes on when the target is back");
     assert_eq!(app.release(1)["status"], "pending");
     assert_eq!(app.remote_ref("refs/heads/main"), None);
     proxy.mend();

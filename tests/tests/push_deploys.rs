@@ -62,7 +62,10 @@ fn a_rollback_restores_code_and_config_and_says_so() {
     assert_eq!(traffic.stop().failures, Vec::<String>::new());
     assert!(app.browse("/env").contains(r#""COLOUR": "green""#));
     assert_eq!(app.get("/config-vars")["COLOUR"], "green");
-    assert_eq!((&app.release(5)["rollback_of"], &app.release(5)["description"]), (&2.into(), &"Rollback to v2".into()));
+    assert_eq!(
+        (&app.release(5)["rollback_of"], &app.release(5)["description"]),
+        (&2.into(), &"Rollback to v2".into())
+    );
     // The branch stays: the next push goes on from what was pushed last.
     assert_eq!(app.remote_ref("refs/heads/main"), Some(app.head()));
 
@@ -159,7 +162,8 @@ fn a_push_that_takes_commits_back_needs_force_and_is_recorded() {
     app.push(Door::Ssh).refused("non-fast-forward");
     app.push_with(Door::Ssh, &["--force", "main"]).ok().says("forced update");
     assert_eq!(app.remote_ref("refs/heads/main"), Some(app.head()));
-    let recorded = platform.sql("SELECT detail->>'forced' FROM audit WHERE app_name = 'forced' AND action = 'push' ORDER BY at");
+    let recorded = platform
+        .sql("SELECT detail->>'forced' FROM audit WHERE app_name = 'forced' AND action = 'push' ORDER BY at");
     assert_eq!(recorded, "false\ntrue");
 }
 

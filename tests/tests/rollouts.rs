@@ -116,7 +116,10 @@ fn a_config_change_is_a_release_whose_values_reach_processes_and_no_log() {
     assert!(!app.browse("/env").contains("OTHER"));
     assert!(!platform.server().log().contains("a-secret-greeting"));
     // At rest it is sealed.
-    assert_eq!(platform.sql("SELECT count(*) FROM config_values WHERE position('greeting'::bytea in sealed) > 0"), "0");
+    assert_eq!(
+        platform.sql("SELECT count(*) FROM config_values WHERE position('greeting'::bytea in sealed) > 0"),
+        "0"
+    );
     app.verb(&["config:set", "not a name=1"]).refused("");
     app.until_containers(1);
 }
@@ -131,7 +134,10 @@ fn a_secret_that_the_build_prints_is_masked_and_mounted_not_baked_in() {
          echo it is $(cat /run/secrets/API_TOKEN), or $(base64 /run/secrets/API_TOKEN)",
     );
     let push = app.push(Door::Ssh);
-    push.ok().says("it is ********").says_not("correct-horse-battery").says_not("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5");
+    push.ok()
+        .says("it is ********")
+        .says_not("correct-horse-battery")
+        .says_not("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5");
     assert!(!app.output(1, "offset=0").contains("correct-horse"));
 }
 

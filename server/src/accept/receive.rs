@@ -128,7 +128,9 @@ impl Push {
             request.commands.iter().map(|command| rule(command, &self.app.deploy_branch)).collect();
         let planned = request.commands.iter().zip(&rulings).map(|(command, ruling)| match ruling {
             Ruling::Refuse(reason) => RefResult::refused(&command.name, reason),
-            Ruling::Move if options.dry_run => RefResult::refused(&command.name, "dry run: nothing was moved"),
+            Ruling::Move if options.dry_run => {
+                RefResult::refused(&command.name, "dry run: nothing was moved")
+            }
             Ruling::Deploy | Ruling::Move => RefResult::moved(&command.name),
         });
         let mut results = all_or_nothing(request, planned.collect());
@@ -201,11 +203,7 @@ impl Push {
         self.follow(&accepted, command, reply).await
     }
 
-    async fn accept(
-        &self,
-        command: &Command,
-        options: &Options,
-    ) -> Result<Accepted, ActionError> {
+    async fn accept(&self, command: &Command, options: &Options) -> Result<Accepted, ActionError> {
         let internal = |error: anyhow::Error| ActionError::Internal(error);
         let commit =
             self.repository.commit_info(command.new).await.map_err(|error| internal(error.into()))?;

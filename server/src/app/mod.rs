@@ -40,7 +40,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
         info!("Took over {requeued} jobs that the server before this one had in hand");
     }
     if people::users(&mut *platform.pool.acquire().await?).await?.is_empty() {
-        info!("Nobody has an account yet: `slipway admin <name>` on this machine makes the first admin and prints a token");
+        info!(
+            "Nobody has an account yet: `slipway admin <name>` on this machine makes the first admin and prints a token"
+        );
     }
     upkeep::converge(&platform).await;
     work(&platform, &lifecycle);

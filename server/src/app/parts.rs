@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::config::{self, ServeArgs};
 use crate::crypto::KeyFile;
 use crate::db;
-use crate::docker::Engine;
+use crate::docker::{Engine, EngineError};
 use crate::lifecycle::Lifecycle;
 use crate::local::postgres::PrivatePostgres;
 use crate::local::registry::PrivateRegistry;
@@ -30,8 +30,8 @@ use crate::target::docker::DockerTarget;
 use crate::target::kubernetes::{Access, Credentials, KubernetesTarget, Patience};
 use crate::target::{Target, docker};
 
-/// Between two tries to reach a database that is away at start.
-const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// Between two tries to reach a database or an engine that is away at start.
+const PAUSE: Duration = Duration::from_secs(2);
 /// What PostgreSQL says while it starts, stops or is full.
 const STARTING: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 /// How long old processes may go on draining when the server ends; reconciling ends them on the next start.
@@ -59,7 +59,7 @@ impl Parts {
         };
         let pool = connect(&args, postgres.as_ref(), lifecycle).await?;
         let only = db::be_the_only_server(&pool).await?;
-        let engine = Engine::connect(&args.docker.host).await?;
+        let engine = engine(&args.docker.host, lifecycle).await?;
         // Of an engine that is away, connecting has warned.
         if let Ok(found) = engine.info().await {
             info!("{found}");
@@ -185,7 +185,7 @@ async fn connect(
         }
         tokio::select! {
             () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the database"),
-            () = tokio::time::sleep(DATABASE_PAUSE) => {}
+            () = tokio::time::sleep(PAUSE) => {}
         }
     }
 }
@@ -193,9 +193,27 @@ async fn connect(
 /// Whether the database may come by itself: it is not there, it is starting, or what stands before it hung up.
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| STARTING.contains(&code.as_ref())),
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => {
+            true
+        }
+        sqlx::Error::Database(refusal) => {
+            refusal.code().is_some_and(|code| STARTING.contains(&code.as_ref()))
+        }
         _ => false,
+    }
+}
+
+/// The engine; its socket is waited for: it may be starting too.
+async fn engine(host: &str, lifecycle: &Lifecycle) -> anyhow::Result<Engine> {
+    loop {
+        match Engine::connect(host).await {
+            Err(error @ EngineError::Unreachable { .. }) => warn!("Waiting for the engine: {error}"),
+            done => return Ok(done?),
+        }
+        tokio::select! {
+            () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the Docker engine"),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 }
 

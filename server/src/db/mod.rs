@@ -16,8 +16,8 @@ pub(crate) mod testing;
 
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, PgPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 
 /// How long a caller waits for a free connection before it is told that the database is busy or away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

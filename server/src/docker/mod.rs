@@ -79,6 +79,9 @@ pub(crate) enum EngineError {
 impl Engine {
     /// Connects to `unix://path` or `tcp://host:port`. An engine that is away at the time is no reason not to start:
     /// what needs it says so, and the version is agreed on when it is there.
+    ///
+    /// # Errors
+    /// `Unreachable` if there is no such socket, which the client wants to see.
     pub(crate) async fn connect(docker_host: &str) -> Result<Self, EngineError> {
         let address = Address::parse(docker_host)?;
         let api = match &address {
@@ -89,9 +92,12 @@ impl Engine {
                 Docker::connect_with_http(authority, REQUEST_TIMEOUT_SECS, API_DEFAULT_VERSION)
             }
         };
-        let unreachable =
-            |source: bollard::errors::Error| EngineError::Unreachable { host: address.to_string(), source: source.into() };
-        let engine = Self { api: api.map_err(unreachable)?, address: Arc::new(address), agreed: Arc::default() };
+        let unreachable = |source: bollard::errors::Error| EngineError::Unreachable {
+            host: address.to_string(),
+            source: source.into(),
+        };
+        let engine =
+            Self { api: api.map_err(unreachable)?, address: Arc::new(address), agreed: Arc::default() };
         if let Err(source) = engine.agree().await {
             warn!("{}", engine.unreachable(source));
         }
@@ -176,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_named() {
-        let error = Engine::connect("unix:///nowhere/docker.sock").await.unwrap().ping().await.unwrap_err();
+        let error = Engine::connect("unix:///nowhere/docker.sock").await.unwrap_err();
         assert!(
             error.to_string().starts_with(
                 "the Docker engine at unix:///nowhere/docker.sock does not answer: is it running?"

@@ -5,11 +5,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -36,6 +36,9 @@ const HEADER: &str = "X-Slipway-Platform";
 /// Bytes of an answer that are looked at.
 const LONGEST_ANSWER: u64 = 4096;
 const IMAGE: &str = "registry:2";
+
+/// How long the kernel may take to give up the port of a process that has ended.
+const PORT_FREED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why the private registry does not run.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +96,13 @@ impl PrivateRegistry {
             None => return Err(RegistryError::Missing),
         };
         service.clear_predecessor().await?;
-        if !is_free(port) {
-            return Err(RegistryError::PortTaken { port });
+        // A process that has just been ended may hold its port a moment longer.
+        let since = Instant::now();
+        while !is_free(port) {
+            if since.elapsed() > PORT_FREED_WITHIN {
+                return Err(RegistryError::PortTaken { port });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let service = service.start(async || answers(port, data.platform()).await).await?;
         Ok(Self { port, service })

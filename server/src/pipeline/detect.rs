@@ -34,7 +34,9 @@ pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, S
         let names: Vec<&str> = processes.keys().map(ProcessType::as_str).collect();
         line.transcript.detail(format!("Procfile declares types -> {}", names.join(", "))).await;
         if processes.keys().any(ProcessType::is_release_phase) {
-            line.transcript.warn("The `release` line of the Procfile is not run: Slipway has no release phase yet").await;
+            line.transcript
+                .warn("The `release` line of the Procfile is not run: Slipway has no release phase yet")
+                .await;
         }
     }
     Ok(detected)

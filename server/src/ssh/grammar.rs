@@ -17,7 +17,9 @@ pub(super) enum Command {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadCommand {
-    #[error("the command line has more than {LONGEST_LINE} bytes: shorten it, or use the command line `slipway`")]
+    #[error(
+        "the command line has more than {LONGEST_LINE} bytes: shorten it, or use the command line `slipway`"
+    )]
     TooLong,
     #[error("the command line is not UTF-8 text")]
     NotText,

@@ -159,7 +159,7 @@ fn resources(limits: &Limits) -> Option<ResourceRequirements> {
         // and no rolling update fits.
         requests.insert("cpu".to_owned(), Quantity(format!("{}m", millicpu.div_ceil(CPU_LIMIT_PER_REQUEST))));
     }
-    (!amounts.is_empty()).then(|| ResourceRequirements {
+    (!amounts.is_empty()).then_some(ResourceRequirements {
         limits: Some(amounts),
         requests: Some(requests),
         claims: None,

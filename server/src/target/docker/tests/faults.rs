@@ -127,8 +127,7 @@ async fn an_engine_that_does_not_answer_is_nobodys_fault() {
     let router = Arc::new(router().await);
     let docker =
         Docker::connect_with_http("tcp://127.0.0.1:1", 5, bollard::API_DEFAULT_VERSION).expect("an address");
-    let settings =
-        Settings::new("none", Duration::from_secs(30));
+    let settings = Settings::new("none", Duration::from_secs(30));
     let target = DockerTarget::new(docker, router.control.clone(), settings, TaskTracker::new());
     let (transcript, _listener) = Transcript::channel();
     let next = workload(1, vec![web("one")]);

@@ -49,7 +49,12 @@ async fn stage() -> Option<Stage> {
 impl Stage {
     fn on(docker: Docker, router: Arc<Running>, platform: String) -> Self {
         let strangers_after = Duration::from_secs(300);
-        let settings = Settings { platform: platform.clone(), ports: PORTS, strangers_after, drain: Duration::from_secs(30) };
+        let settings = Settings {
+            platform: platform.clone(),
+            ports: PORTS,
+            strangers_after,
+            drain: Duration::from_secs(30),
+        };
         let target = DockerTarget::new(docker.clone(), router.control.clone(), settings, TaskTracker::new());
         Self { target, router, docker, platform }
     }
