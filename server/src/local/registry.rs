@@ -33,6 +33,11 @@ const CHOICES: u32 = 5;
 const NAME: &str = "registry";
 /// Tells whose registry answers.
 const HEADER: &str = "X-Slipway-Platform";
+/// How long a predecessor's port may take to be free: a process that ends loses its arguments, by which it is known,
+/// before its sockets.
+const PORT_RELEASE: Duration = Duration::from_secs(3);
+/// Between two looks at the port.
+const PORT_LOOK: Duration = Duration::from_millis(20);
 /// Bytes of an answer that are looked at.
 const LONGEST_ANSWER: u64 = 4096;
 const IMAGE: &str = "registry:2";
@@ -93,7 +98,7 @@ impl PrivateRegistry {
             None => return Err(RegistryError::Missing),
         };
         service.clear_predecessor().await?;
-        if !is_free(port) {
+        if tokio::time::timeout(PORT_RELEASE, until_free(port)).await.is_err() {
             return Err(RegistryError::PortTaken { port });
         }
         let service = service.start(async || answers(port, data.platform()).await).await?;
@@ -107,6 +112,12 @@ impl PrivateRegistry {
 
     pub(crate) async fn stop(self) {
         self.service.stop().await;
+    }
+}
+
+async fn until_free(port: u16) {
+    while !is_free(port) {
+        tokio::time::sleep(PORT_LOOK).await;
     }
 }
 
