@@ -120,6 +120,7 @@ impl Platform {
         let folder =
             tempfile::Builder::new().prefix("slipway-test-").tempdir_in("/var/tmp").expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+        keep_registry_port(&folder.path().join("data"));
         let ports = Ports { http: free_port(), ssh: free_port(), apps: free_port() };
         let mut settings: BTreeMap<String, String> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -316,6 +317,16 @@ impl Drop for Platform {
         };
         until("the server's children to be gone", SHORT, || left().is_empty());
     }
+}
+
+/// Writes the facts that a data folder keeps before there is a server: with a registry port that no platform beside
+/// this one would look for while this one is down.
+fn keep_registry_port(data: &Path) {
+    fs::create_dir(data).expect("a folder");
+    fs::set_permissions(data, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let id = format!("{:06x}{:06x}", std::process::id() & 0xff_ffff, free_port());
+    let facts = serde_json::json!({ "platform": id, "ports": { "registry": free_port() } });
+    fs::write(data.join("state.json"), facts.to_string()).expect("state.json");
 }
 
 /// The commands of all processes of this machine.

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -33,12 +33,14 @@ const CHOICES: u32 = 5;
 const NAME: &str = "registry";
 /// Tells whose registry answers.
 const HEADER: &str = "X-Slipway-Platform";
+/// How long a predecessor's port may take to be free: a process that ends loses its arguments, by which it is known,
+/// before its sockets.
+const PORT_RELEASE: Duration = Duration::from_secs(3);
+/// Between two looks at the port.
+const PORT_LOOK: Duration = Duration::from_millis(20);
 /// Bytes of an answer that are looked at.
 const LONGEST_ANSWER: u64 = 4096;
 const IMAGE: &str = "registry:2";
-
-/// How long the kernel may take to give up the port of a process that has ended.
-const PORT_FREED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why the private registry does not run.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +98,8 @@ impl PrivateRegistry {
             None => return Err(RegistryError::Missing),
         };
         service.clear_predecessor().await?;
-        // A process that has just been ended may hold its port a moment longer.
-        let since = Instant::now();
-        while !is_free(port) {
-            if since.elapsed() > PORT_FREED_WITHIN {
-                return Err(RegistryError::PortTaken { port });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        if tokio::time::timeout(PORT_RELEASE, until_free(port)).await.is_err() {
+            return Err(RegistryError::PortTaken { port });
         }
         let service = service.start(async || answers(port, data.platform()).await).await?;
         Ok(Self { port, service })
@@ -115,6 +112,12 @@ impl PrivateRegistry {
 
     pub(crate) async fn stop(self) {
         self.service.stop().await;
+    }
+}
+
+async fn until_free(port: u16) {
+    while !is_free(port) {
+        tokio::time::sleep(PORT_LOOK).await;
     }
 }
 
