@@ -173,7 +173,7 @@ class Platform(Part):
         return f"ssh://127.0.0.1/{name}.git"
 
     def idle_rss_mb(self):
-        """Resident memory of the server, and of the apps' router."""
+        """Resident memory of the server, and of the apps' router: what both share is counted once."""
         time.sleep(IDLE_SECONDS)
         return rss_mb(self.process.child.pid), sum(map(rss_mb, processes_with(f"--socket={self.data}/")))
 
@@ -193,8 +193,9 @@ def clear_engine(label, images):
 
 
 def rss_mb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+    """The proportional set size: they are one program, whose pages both hold."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
 
