@@ -23,7 +23,7 @@ app=hello
 # Compiles the server; sets `binary`.
 build_slipway() {
     step "Building slipway (the first time takes some minutes; cargo shows its progress)"
-    cargo build --package slipway
+    cargo build --workspace --bin slipway
     binary=$(cargo metadata --no-deps --format-version 1 | json 'd["target_directory"]')/debug/slipway
 }
 
