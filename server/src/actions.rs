@@ -6,7 +6,8 @@ pub(crate) mod releases;
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
 use tracing::warn;
 
 use crate::crypto::{self, CryptoError, Label};
@@ -146,10 +147,21 @@ impl Platform {
         &self,
         app: &App,
     ) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
-        let sealed = {
-            let mut conn = self.pool.acquire().await?;
-            config::values(&mut conn, app.id, &app.config).await?
-        };
+        let mut conn = self.pool.acquire().await?;
+        self.open_config(&mut conn, app, &app.config).await
+    }
+
+    /// The values that `versions` (`{"NAME": version}`, an app's or a release's) points at, opened.
+    pub(crate) async fn open_config(
+        &self,
+        conn: &mut PgConnection,
+        app: &App,
+        versions: &Value,
+    ) -> Result<BTreeMap<ConfigKey, SecretString>, ActionError> {
+        let sealed = config::values(conn, app.id, versions).await?;
+        if sealed.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let key = self.keys.unwrap(app.id, &app.wrapped_key)?;
         sealed
             .into_iter()

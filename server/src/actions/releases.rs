@@ -116,12 +116,7 @@ impl Platform {
     ) -> Result<(Value, Vec<(&'a ConfigKey, Change)>), ActionError> {
         let key = self.keys.unwrap(app.id, &app.wrapped_key)?;
         let mut versions: Map<String, Value> = before.as_object().cloned().unwrap_or_default();
-        let mut old = BTreeMap::new();
-        for value in config::values(conn, app.id, before).await? {
-            let label = Label { app: app.id, name: &value.name, version: value.version };
-            let clear = crypto::open(&key, label, &value.sealed)?;
-            old.insert(value.name, clear);
-        }
+        let old = self.open_config(conn, app, before).await?;
         let mut changed = Vec::new();
         for (name, value) in changes {
             match value {

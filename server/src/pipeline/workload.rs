@@ -6,9 +6,7 @@ use anyhow::Context;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::crypto::{self, Label};
 use crate::db::apps::App;
-use crate::db::config;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
 use crate::domain::names::{ConfigKey, ProcessType};
@@ -42,20 +40,7 @@ pub(crate) async fn config_vars(
     versions: &Value,
 ) -> anyhow::Result<BTreeMap<ConfigKey, SecretString>> {
     let mut conn = platform.pool.acquire().await?;
-    let sealed = config::values(&mut conn, app.id, versions).await?;
-    drop(conn);
-    if sealed.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
-    sealed
-        .into_iter()
-        .map(|value| {
-            let label = Label { app: app.id, name: &value.name, version: value.version };
-            let clear = crypto::open(&key, label, &value.sealed)?;
-            Ok((value.name, clear))
-        })
-        .collect()
+    Ok(platform.open_config(&mut conn, app, versions).await?)
 }
 
 /// `registry/repository:tag@digest`, at the address from which the target pulls.
