@@ -1,0 +1,48 @@
+//! A Procfile alone, with scripts or programs that the commit brings.
+
+use crate::error::DetectError;
+use crate::languages::{App, Buildpack, Made};
+use crate::recipe::Stage;
+
+/// The image that programs without a runtime of their own run on.
+const BASE: &str = "debian:trixie-slim";
+
+pub(crate) const BUILDPACK: Buildpack = Buildpack {
+    name: "shell",
+    language: "Shell",
+    aliases: &["procfile", "bash", "null", "inline"],
+    looks_for: "Procfile, with commands that the commit brings",
+    files: &["Procfile"],
+    detect,
+    plan,
+};
+
+fn detect(app: &App<'_>) -> Result<Option<String>, DetectError> {
+    Ok((!app.procfile.is_empty()).then(|| "Procfile".to_owned()))
+}
+
+fn plan(app: &App<'_>) -> Result<Made, DetectError> {
+    let stage = Stage::new("run", app.bases.image(BASE)).copy_all();
+    Ok(Made { stages: vec![stage], notes: not_executable(app), ..Made::default() })
+}
+
+/// Scripts that git does not know as executable: they would fail with "Permission denied".
+fn not_executable(app: &App<'_>) -> Vec<String> {
+    let first_words = app.procfile.iter().filter_map(|(name, command)| {
+        Some((name, command.split_whitespace().next()?.trim_start_matches("./")))
+    });
+    let notes = first_words.filter(|(_, path)| app.tree.has(path) && !app.tree.is_executable(path)).map(|(name, path)| {
+        format!(
+            "`{path}`, which the Procfile's `{name}` runs, is not executable: git update-index --chmod=+x {path}, then commit"
+        )
+    });
+    notes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_fixture_is_planned_as_its_snapshot_says() {
+        crate::testing::check("languages/shell/fixtures");
+    }
+}

@@ -1,0 +1,167 @@
+//! The Dockerfile of a recipe.
+//!
+//! Invariant: what is written works on Docker Engine 20.10: no `# syntax=` line, no heredoc, no `COPY --link`.
+
+use std::fmt::Write as _;
+
+use super::{Recipe, Run, Stage, Step};
+
+/// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
+const USER: &str = "10001:10001";
+/// Where the secrets are mounted.
+const CONFIG: &str = "/run/secrets/config";
+const CA: &str = "/run/secrets/ca";
+/// How the tools of the languages are told of certificates.
+const CA_VARIABLES: [&str; 9] = [
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "YARN_HTTPS_CA_FILE_PATH",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "BUNDLE_SSL_CA_CERT",
+];
+
+/// What the written Dockerfile depends on beside the recipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing<'a> {
+    /// Goes before the names of cache mounts, to keep apps apart on one engine.
+    pub cache_scope: &'a str,
+    /// Steps that download trust the secret `ca` besides the usual certificates.
+    pub extra_ca: bool,
+}
+
+impl Recipe {
+    /// The Dockerfile.
+    #[must_use]
+    pub fn dockerfile(&self, with: Writing<'_>) -> String {
+        let mut text = format!("# {} on Slipway: {}.\n", self.language, self.because);
+        for (index, stage) in self.stages.iter().enumerate() {
+            let is_last = index + 1 == self.stages.len();
+            self.write_stage(&mut text, stage, is_last, with);
+        }
+        text
+    }
+
+    fn write_stage(&self, text: &mut String, stage: &Stage, is_last: bool, with: Writing<'_>) {
+        let mut lines = vec![String::new()];
+        let builds_on_a_stage = self.stages.iter().any(|other| other.name == stage.from);
+        lines.push(if is_last && stage.name == "run" {
+            format!("FROM {}", stage.from)
+        } else {
+            format!("FROM {} AS {}", stage.from, stage.name)
+        });
+        if !builds_on_a_stage && !self.packages.is_empty() {
+            lines.push(run(&packages(&self.packages, with.extra_ca), with));
+        }
+        if !is_last && !builds_on_a_stage && !self.environment.is_empty() {
+            let pairs: Vec<_> = self.environment.clone().into_iter().collect();
+            lines.push(env(&pairs));
+        }
+        let mut is_keyed = false;
+        for step in &stage.steps {
+            if let Step::Run(Run { sees_config: true, .. }) = step
+                && !is_keyed
+            {
+                lines.push("# Another config var, another value: the steps below run again.".to_owned());
+                lines.push("ARG CONFIG_VERSION".to_owned());
+                is_keyed = true;
+            }
+            lines.push(written(step, is_last, with));
+        }
+        if is_last {
+            lines.extend([env(&[pair("HOME", "/app"), pair("PORT", "5000")]), format!("USER {USER}")]);
+            lines.extend(self.command.as_deref().map(command));
+        }
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+}
+
+fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
+    match step {
+        Step::Comment(text) => format!("# {text}"),
+        Step::Env(pairs) => env(pairs),
+        Step::Workdir(path) => format!("WORKDIR {path}"),
+        Step::Copy { from, paths, to } => {
+            let from = from.as_ref().map(|from| format!("--from={from} ")).unwrap_or_default();
+            // Whoever the process is may write below /app, as on Heroku.
+            let owner = if is_last && !to.starts_with("/usr") && !to.starts_with("/etc") {
+                format!("--chown={USER} ")
+            } else {
+                String::new()
+            };
+            format!("COPY {from}{owner}{}", words(paths, to))
+        }
+        Step::Run(step) => run(step, with),
+    }
+}
+
+/// In the form of a list if a path would be taken for several words.
+fn words(paths: &[String], to: &str) -> String {
+    let mut all: Vec<&str> = paths.iter().map(String::as_str).collect();
+    all.push(to);
+    if all.iter().any(|word| word.contains([' ', '\t'])) {
+        serde_json::json!(all).to_string()
+    } else {
+        all.join(" ")
+    }
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn env(pairs: &[(String, String)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+    format!("ENV {}", pairs.join(" \\\n    "))
+}
+
+/// A value of ENV; `$NAME` in it stays a reference.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%$={}".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\\n"))
+}
+
+fn run(step: &Run, with: Writing<'_>) -> String {
+    let mut mounts = Vec::new();
+    for cache in &step.caches {
+        mounts
+            .push(format!("--mount=type=cache,id={}-{},target={}", with.cache_scope, cache.name, cache.path));
+    }
+    let mut before = Vec::new();
+    if step.sees_config {
+        mounts.push("--mount=type=secret,id=config".to_owned());
+        before.push(format!("if [ -f {CONFIG} ]; then . {CONFIG}; fi"));
+    }
+    if step.downloads && with.extra_ca {
+        mounts.push("--mount=type=secret,id=ca".to_owned());
+        let variables: Vec<String> = CA_VARIABLES.iter().map(|name| format!("{name}={CA}")).collect();
+        before.push(format!("if [ -f {CA} ]; then export \\\n      {}; fi", variables.join(" \\\n      ")));
+    }
+    let commands = before.iter().chain(&step.commands).cloned().collect::<Vec<_>>().join(" && \\\n    ");
+    let mounts: String = mounts.iter().map(|mount| format!("{mount} \\\n    ")).collect();
+    format!("RUN {mounts}{commands}")
+}
+
+/// Debian packages that the app asks for; the lists of packages stay out of the image.
+fn packages(names: &[String], extra_ca: bool) -> Run {
+    // apt knows no variable for certificates.
+    let ca = if extra_ca { format!(" -o Acquire::https::CAInfo={CA}") } else { String::new() };
+    let install = format!("apt-get{ca} install --yes --no-install-recommends {}", names.join(" "));
+    let run = Run::new([format!("apt-get{ca} update"), install, "rm -rf /var/lib/apt/lists/*".to_owned()]);
+    Run { downloads: true, ..run }
+}
+
+/// Exec'ed by a shell, so that variables are filled in and signals reach the program itself.
+fn command(command: &str) -> String {
+    let is_list = command.contains([';', '&', '|']);
+    let line = if is_list { command.to_owned() } else { format!("exec {command}") };
+    format!("CMD {}", serde_json::json!(["/bin/sh", "-c", line]))
+}
