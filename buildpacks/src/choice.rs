@@ -126,6 +126,21 @@ impl Choice {
         check(choice)
     }
 
+    /// These wishes, and where there are none those of `other`.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        self.buildpack = self.buildpack.or(other.buildpack);
+        self.builder = self.builder.or(other.builder);
+        self.folder = self.folder.or(other.folder);
+        self.packages.extend(other.packages);
+        self.packages.sort();
+        self.packages.dedup();
+        for (name, value) in other.environment {
+            self.environment.entry(name).or_insert(value);
+        }
+        self
+    }
+
     fn take_project(&mut self, project: ProjectToml) {
         const FILE: &str = "project.toml";
         self.take(project.slipway.unwrap_or_default(), FILE);

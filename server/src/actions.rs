@@ -100,7 +100,8 @@ impl Platform {
         let mut tx = self.pool.begin().await?;
         apps::change_settings(&mut tx, app.id, settings).await?;
         let detail = json!({
-            "deploy_branch": settings.deploy_branch, "dockerfile": settings.dockerfile,
+            "deploy_branch": settings.deploy_branch, "dockerfile": settings.dockerfile, "folder": settings.folder,
+            "buildpack": settings.buildpack, "builder": settings.builder,
             "health_path": settings.health_path, "adoption": settings.adoption,
         });
         audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:set", detail).await?;

@@ -20,11 +20,11 @@ use crate::git::receive::{
     self, Command, Fault, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
     all_or_nothing,
 };
-use crate::git::snapshot::Snapshot;
 use crate::git::{Oid, RefUpdate, Repository};
 use crate::local::disk;
-use crate::pipeline::detect;
+use crate::pipeline::detect::{self, Terms};
 use crate::pipeline::log::Follower;
+use crate::pipeline::source::Source;
 use crate::platform::Platform;
 
 /// How long a follower waits for a database that is away before it lets go of the build, which goes on.
@@ -332,11 +332,12 @@ impl Push {
     async fn inspect(&self, commit: Oid) -> Result<detect::Detected, String> {
         let limits = self.platform.snapshot_limits();
         let repository = self.repository.clone();
-        let chosen = self.app.dockerfile.clone();
+        let terms = Terms::of(&self.platform, &self.app).await.map_err(|error| format!("{error:#}"))?;
+        let folder = self.app.folder.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let (source, _) =
-                Snapshot::of(&repository, commit, None, &limits).map_err(|error| error.to_string())?;
-            detect::inspect(&source, chosen.as_deref())
+            let read = Source::of(&repository, commit, folder.as_deref(), &limits);
+            let (source, _) = read.map_err(|error| error.to_string())?;
+            detect::inspect(&source, &terms)
         });
         work.await.map_err(|error| error.to_string())?
     }

@@ -70,7 +70,8 @@ async fn show(session: &mut Session, app: &App) -> Result<(), Failure> {
         ["Git URL:".to_owned(), app.git_url.clone()],
         ["Web URL:".to_owned(), usual(&app.web_url, "none: this platform routes no requests")],
         ["Deploy branch:".to_owned(), branch(app)],
-        ["Dockerfile:".to_owned(), usual(&app.dockerfile, "Dockerfile or Containerfile")],
+        ["Builds with:".to_owned(), builds_with(app)],
+        ["Folder:".to_owned(), usual(&app.folder, "the root of the repository")],
         ["Health check:".to_owned(), usual(&app.health_path, "the port accepts connections")],
     ];
     if let Some(adoption) = &app.adoption {
@@ -79,6 +80,15 @@ async fn show(session: &mut Session, app: &App) -> Result<(), Failure> {
     rows.push(["Created:".to_owned(), when(app.created_at)]);
     rows.push(["Released:".to_owned(), app.released_at.map_or_else(|| "not yet".to_owned(), when)]);
     session.terminal.rows(&rows).await
+}
+
+fn builds_with(app: &App) -> String {
+    match (&app.dockerfile, &app.builder, &app.buildpack) {
+        (Some(path), ..) => path.clone(),
+        (None, Some(image), _) => format!("the builder {image}"),
+        (None, None, Some(name)) => format!("the buildpack {name}"),
+        (None, None, None) => "its Dockerfile, else the buildpack of its language".to_owned(),
+    }
 }
 
 fn branch(app: &App) -> String {
@@ -108,10 +118,13 @@ pub(super) async fn set(session: &mut Session, settings: &[String]) -> Result<()
                 change.deploy_branch = Some(given.unwrap_or_else(|| "main".to_owned()))
             }
             "dockerfile" => change.dockerfile = Some(given),
+            "folder" => change.folder = Some(given),
+            "buildpack" => change.buildpack = Some(given),
+            "builder" => change.builder = Some(given),
             "health" | "health-path" => change.health_path = Some(given),
             _ => {
                 return Err(Failure::refused(format!(
-                    "`{name}` is not a setting of apps: there are deploy-branch, dockerfile and health; config vars are set with `{}`",
+                    "`{name}` is not a setting of apps: there are deploy-branch, folder, dockerfile, buildpack, builder and health; config vars are set with `{}`",
                     session.typed("config:set")
                 )));
             }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use clap::{Parser, Subcommand};
 
+use super::buildpacks;
 use super::grammar::{Options, Verb};
 use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
@@ -52,6 +53,9 @@ pub(crate) async fn parse(words: impl IntoIterator<Item = OsString>) -> Result<C
 /// Runs a verb over the network; the exit status.
 pub(crate) async fn verb(remote: Remote, options: Options, verb: Verb) -> u8 {
     let mut terminal = terminal();
+    if matches!(verb, Verb::BuildpacksDockerfile) && options.app.is_none() {
+        return buildpacks::of_checkout(&mut terminal).await;
+    }
     match saved::client(remote, &verb) {
         Ok(client) => run_cli(verb, options, client, terminal).await,
         Err(failure) => {

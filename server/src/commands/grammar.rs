@@ -58,7 +58,8 @@ pub(crate) enum Verb {
     /// Show an app and its settings
     #[command(name = "apps:info", visible_alias = "info")]
     AppsInfo(Positional),
-    /// Change settings: deploy-branch=main dockerfile=deploy/Dockerfile health=/healthz (an empty value: as usual)
+    /// Change settings: deploy-branch=main folder=apps/web dockerfile=deploy/Dockerfile buildpack=python
+    /// builder=<image> health=/healthz (an empty value: as usual)
     #[command(name = "apps:set")]
     AppsSet {
         #[arg(required = true, value_name = "setting=value")]
@@ -70,6 +71,11 @@ pub(crate) enum Verb {
     /// Destroy an app with its releases, builds and config vars
     #[command(name = "apps:destroy", visible_alias = "destroy")]
     AppsDestroy(AppsDestroy),
+
+    /// Print the Dockerfile that a buildpack writes: for an app's last push, or (without --app, on the command line)
+    /// for the HEAD of the checkout
+    #[command(name = "buildpacks:dockerfile")]
+    BuildpacksDockerfile,
 
     /// List releases, newest first
     Releases(Newest),

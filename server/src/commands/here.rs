@@ -1,11 +1,21 @@
 //! What the command line finds where it runs: the checkout's app.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::domain::names::AppName;
+use crate::git::Oid;
+
+/// What the checkout has committed last.
+pub(super) struct Head {
+    pub(super) git_dir: PathBuf,
+    pub(super) commit: Oid,
+    /// The folder of the tree that the command line runs in; `None` in its root.
+    pub(super) folder: Option<String>,
+}
 
 /// The git remote that leads to the platform.
 pub(super) const REMOTE: &str = "platform";
@@ -17,6 +27,19 @@ pub(super) async fn app_of_checkout() -> Option<AppName> {
     let url = git(&["remote", "get-url", REMOTE]).await?;
     let last = url.trim().trim_end_matches('/').rsplit(['/', ':']).next()?;
     last.trim_end_matches(".git").parse().ok()
+}
+
+/// The checkout's HEAD; `None` outside of one, and before its first commit.
+pub(super) async fn head() -> Option<Head> {
+    let git_dir = git(&["rev-parse", "--path-format=absolute", "--git-common-dir"]).await?;
+    let commit = git(&["rev-parse", "--verify", "HEAD^{commit}"]).await?;
+    let folder = git(&["rev-parse", "--show-prefix"]).await?;
+    let folder = folder.trim_end_matches(['\n', '/']);
+    Some(Head {
+        git_dir: PathBuf::from(git_dir.trim_end_matches('\n')),
+        commit: commit.trim().parse().ok()?,
+        folder: (!folder.is_empty()).then(|| folder.to_owned()),
+    })
 }
 
 /// Adds the remote `platform` to a checkout that has none; true if it was added.

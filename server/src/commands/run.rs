@@ -7,7 +7,10 @@ use super::client::Client;
 use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
-use super::{access, apps, builds, config, here, keys, login, people, processes, releases, rollback, tokens};
+use super::{
+    access, apps, buildpacks, builds, config, here, keys, login, people, processes, releases, rollback,
+    tokens,
+};
 use crate::domain::names::AppName;
 
 /// What every verb works with.
@@ -95,6 +98,7 @@ impl Session {
             Verb::AppsSet { settings } => apps::set(self, &settings).await,
             Verb::AppsAdopt(args) => apps::adopt(self, args).await,
             Verb::AppsDestroy(args) => apps::destroy(self, args).await,
+            Verb::BuildpacksDockerfile => buildpacks::of_app(self).await,
             Verb::Releases(args) => releases::list(self, args).await,
             Verb::ReleasesInfo { release } => releases::info(self, release).await,
             Verb::Rollback(args) => rollback::roll_back(self, args).await,

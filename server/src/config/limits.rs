@@ -35,6 +35,20 @@ pub(crate) struct BuildSettings {
         value_name = "FILE"
     )]
     pub(crate) extra_ca: Option<PathBuf>,
+
+    /// List of the base images of buildpacks, a line each: an official image's name and the image that stands for it.
+    /// deploy/stack/build writes one of the images that it makes.
+    #[arg(id = "base-images", long = "base-images", env = "SLIPWAY_BASE_IMAGES", value_name = "FILE")]
+    pub(crate) base_images: Option<PathBuf>,
+
+    /// What goes before the names of official images, for a mirror: `mirror.example.com/library/`.
+    #[arg(
+        id = "base-image-prefix",
+        long = "base-image-prefix",
+        env = "SLIPWAY_BASE_IMAGE_PREFIX",
+        value_name = "PREFIX"
+    )]
+    pub(crate) base_image_prefix: Option<String>,
 }
 
 /// What one process of an app gets.

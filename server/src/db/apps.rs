@@ -21,6 +21,12 @@ pub(crate) struct App {
     /// Where the deploy branch stands; `None` before the first release of a push.
     pub(crate) branch_commit: Option<String>,
     pub(crate) dockerfile: Option<String>,
+    /// The folder of the tree that is built.
+    pub(crate) folder: Option<String>,
+    /// A buildpack's name.
+    pub(crate) buildpack: Option<String>,
+    /// An image with Cloud Native Buildpacks.
+    pub(crate) builder: Option<String>,
     pub(crate) health_path: Option<String>,
     pub(crate) adoption: Option<Adoption>,
     /// The key of the app's config vars, encrypted with the platform's key file.
@@ -46,6 +52,12 @@ pub(crate) struct NewApp<'a> {
 pub(crate) struct Settings {
     pub(crate) deploy_branch: String,
     pub(crate) dockerfile: Option<String>,
+    /// The folder of the tree that is built.
+    pub(crate) folder: Option<String>,
+    /// A buildpack's name.
+    pub(crate) buildpack: Option<String>,
+    /// An image with Cloud Native Buildpacks.
+    pub(crate) builder: Option<String>,
     pub(crate) health_path: Option<String>,
     pub(crate) adoption: Option<Adoption>,
 }
@@ -58,6 +70,9 @@ struct Row {
     deploy_branch: String,
     branch_commit: Option<String>,
     dockerfile: Option<String>,
+    folder: Option<String>,
+    buildpack: Option<String>,
+    builder: Option<String>,
     health_path: Option<String>,
     adoption: Option<Json<Adoption>>,
     wrapped_key: Vec<u8>,
@@ -79,6 +94,9 @@ impl TryFrom<Row> for App {
             deploy_branch: row.deploy_branch,
             branch_commit: row.branch_commit,
             dockerfile: row.dockerfile,
+            folder: row.folder,
+            buildpack: row.buildpack,
+            builder: row.builder,
             health_path: row.health_path,
             adoption: row.adoption.map(|json| json.0),
             wrapped_key: row.wrapped_key,
@@ -95,7 +113,7 @@ macro_rules! select_apps {
         sqlx::query_as!(
             Row,
             r#"SELECT a.id AS "id: AppId", a.name, a.team_id AS "team: TeamId", t.name AS team_name,
-                      a.deploy_branch, a.branch_commit, a.dockerfile, a.health_path,
+                      a.deploy_branch, a.branch_commit, a.dockerfile, a.folder, a.buildpack, a.builder, a.health_path,
                       a.adoption AS "adoption: Json<Adoption>", a.wrapped_key, a.config,
                       a.created_at AS "created_at: jiff_sqlx::Timestamp",
                       a.updated_at AS "updated_at: jiff_sqlx::Timestamp",
@@ -166,11 +184,15 @@ pub(crate) async fn change_settings(
     settings: &Settings,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE apps SET deploy_branch = $2, dockerfile = $3, health_path = $4, adoption = $5, updated_at = now()
+        "UPDATE apps SET deploy_branch = $2, dockerfile = $3, folder = $4, buildpack = $5, builder = $6,
+                health_path = $7, adoption = $8, updated_at = now()
          WHERE id = $1",
         app.0,
         settings.deploy_branch,
         settings.dockerfile,
+        settings.folder,
+        settings.buildpack,
+        settings.builder,
         settings.health_path,
         settings.adoption.as_ref().map(Json) as Option<Json<&Adoption>>,
     )

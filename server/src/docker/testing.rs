@@ -9,7 +9,7 @@ use bollard::query_parameters::RemoveImageOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::build::{BuildRequest, Cache};
+use super::build::{BuildRequest, Cache, Recipe};
 use super::images::LABEL;
 use crate::git::snapshot::{Entry, EntryKind, Snapshot};
 use crate::transcript::Transcript;
@@ -84,7 +84,7 @@ impl Tree {
         let tree = index.write_tree_to(&repository).unwrap();
         let mut entries = Vec::new();
         collect(&repository, tree, "", &mut entries);
-        Arc::new(Snapshot { repository: self.folder.path().to_owned(), entries })
+        Arc::new(Snapshot { repository: self.folder.path().to_owned(), tree: String::new(), entries })
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn request(snapshot: Arc<Snapshot>) -> BuildRequest {
     BuildRequest {
         snapshot,
-        dockerfile: "Dockerfile".into(),
+        recipe: Recipe::InTree("Dockerfile".into()),
         secrets: BTreeMap::new(),
         build_args: BTreeMap::new(),
         labels: BTreeMap::from([(LABEL.into(), "test".into())]),

@@ -49,6 +49,8 @@ pub(crate) enum EntryKind {
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) repository: PathBuf,
+    /// The object id of the tree that is the root.
+    pub(crate) tree: String,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -137,7 +139,8 @@ impl Snapshot {
         let root = root_tree(&git, commit, subfolder)?;
         let (entries, findings) = walk::walk(&git, &root, limits)?;
         links::check(&entries)?;
-        Ok((Self { repository: repository.path().to_owned(), entries }, findings))
+        let tree = root.id().to_string();
+        Ok((Self { repository: repository.path().to_owned(), tree, entries }, findings))
     }
 
     /// A small file's bytes; `None` if there is no such file. Symlinks are not followed. Blocking.

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::detect::Detected;
+use super::detect::{Detected, Way};
 use super::reuse::{self, Ingredients};
 use super::source::Source;
 use super::{Again, Line, Stop, workload};
 use crate::actions::builds::Trigger;
 use crate::db::builds;
-use crate::docker::build::{BuildError, BuildRequest, Cache};
+use crate::docker::build::{BuildError, BuildRequest, Cache, Recipe};
 use crate::docker::images;
 use crate::domain::blueprint::Blueprint;
+use crate::domain::names::ConfigKey;
 
 /// An image on its way to the registry.
 #[derive(Debug)]
@@ -33,11 +34,20 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
             reuse_key: None,
         });
     }
-    let dockerfile = read_dockerfile(source, &detected.dockerfile)?;
+    let (recipe, dockerfile) = match &detected.way {
+        Way::Dockerfile { path } => (Recipe::InTree(path.clone()), read_dockerfile(source, path)?),
+        Way::Recipe { dockerfile, .. } => (Recipe::Written(dockerfile.as_str().into()), dockerfile.clone()),
+        Way::Builder { image } => {
+            return Err(Stop::Failed(format!(
+                "the app asks for the builder {image}, and Slipway does not run Cloud Native Buildpacks yet.\n\
+                 Bring a Dockerfile, or let a buildpack build it: slipway apps:set builder="
+            )));
+        }
+    };
     let extra_ca = line.platform.extra_ca().await.map_err(Stop::ours)?;
     let ingredients = Ingredients {
-        tree: &source.tree,
-        dockerfile_path: &detected.dockerfile,
+        tree: &source.snapshot.tree,
+        recipe: &recipe,
         dockerfile: &dockerfile,
         config: &line.app.config,
         extra_ca: extra_ca.as_deref(),
@@ -48,9 +58,12 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
     }
     let request = BuildRequest {
         snapshot: Arc::clone(&source.snapshot),
-        dockerfile: detected.dockerfile.clone(),
+        recipe,
         secrets: secrets(line, &dockerfile).await?,
-        build_args: BTreeMap::new(),
+        build_args: reuse::config_version(&dockerfile, &line.app.config)
+            .map(|version| (reuse::CONFIG_VERSION.to_owned(), version))
+            .into_iter()
+            .collect(),
         labels: BTreeMap::from([
             (images::LABEL.to_owned(), line.app.name.to_string()),
             ("org.opencontainers.image.revision".to_owned(), line.build.commit.clone()),
@@ -115,10 +128,11 @@ async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Imag
     Ok(Some(Image::InRegistry { digest: made.digest, blueprint: made.blueprint, reuse_key }))
 }
 
-/// The config vars that the Dockerfile mounts as secrets.
+/// The config vars that the Dockerfile mounts as secrets: one by one, or all in the secret `config`.
 async fn secrets(line: &Line, dockerfile: &str) -> Result<BTreeMap<String, SecretString>, Stop> {
     let all = workload::config_vars(&line.platform, &line.app, &line.app.config).await.map_err(Stop::ours)?;
-    let secrets: BTreeMap<String, SecretString> = all
+    let exports = reuse::mounts_secret(dockerfile, reuse::CONFIG_SECRET).then(|| exports(&all));
+    let mut secrets: BTreeMap<String, SecretString> = all
         .into_iter()
         .filter(|(name, _)| reuse::mounts_secret(dockerfile, name.as_str()))
         .map(|(name, value)| (name.as_str().to_owned(), value))
@@ -128,7 +142,23 @@ async fn secrets(line: &Line, dockerfile: &str) -> Result<BTreeMap<String, Secre
         let names: Vec<&str> = names.into_iter().collect();
         line.transcript.detail(format!("Config vars mounted as secrets: {}", names.join(", "))).await;
     }
+    if let Some(exports) = exports {
+        secrets.entry(reuse::CONFIG_SECRET.to_owned()).or_insert(exports);
+    }
     Ok(secrets)
+}
+
+/// Config vars that would change what the build's own tools are, rather than what they do.
+const NOT_FOR_BUILDS: [&str; 6] = ["PATH", "HOME", "SHELL", "LD_PRELOAD", "LD_LIBRARY_PATH", "ENV"];
+
+/// The config vars as lines that a shell can read.
+fn exports(vars: &BTreeMap<ConfigKey, SecretString>) -> SecretString {
+    let wanted = vars.iter().filter(|(name, _)| !NOT_FOR_BUILDS.contains(&name.as_str()));
+    let lines = wanted.map(|(name, value)| {
+        let value = value.expose_secret().replace('\'', r"'\''");
+        format!("export {name}='{value}'\n", name = name.as_str())
+    });
+    lines.collect::<String>().into()
 }
 
 /// Whose fault a failed build is.
@@ -139,5 +169,21 @@ fn stop(error: BuildError) -> Stop {
             Stop::Errored { sentence: error.to_string(), error: error.into(), again: Again::Yes }
         }
         said => Stop::Failed(said.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_hold_whatever_a_value_holds() {
+        let vars = [("A", "it's $HOME\nand `more`"), ("PATH", "/evil")];
+        let vars = vars.map(|(name, value)| (name.parse().expect("a name"), SecretString::from(value)));
+        let exported = exports(&BTreeMap::from(vars));
+        let script = format!("{}printf %s \"$A\"", exported.expose_secret());
+        let said = std::process::Command::new("/bin/sh").args(["-c", &script]).output().expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "it's $HOME\nand `more`");
+        assert!(!exported.expose_secret().contains("evil"));
     }
 }

@@ -2,37 +2,86 @@
 
 use std::collections::BTreeMap;
 
-use slipway_buildpacks::Plan;
+use anyhow::Context as _;
+use slipway_buildpacks::{Bases, Plan, Recipe, Settings, Source as _, Writing};
 
+use super::source::{Source, Tree};
 use super::{Line, Stop};
+use crate::db::apps::App;
 use crate::domain::names::ProcessType;
 use crate::domain::procfile;
-use crate::git::snapshot::{EntryKind, Snapshot};
+use crate::platform::Platform;
 
 /// What the source says of itself.
 pub(crate) struct Detected {
-    pub(crate) dockerfile: String,
-    /// The Procfile's processes; `None` without a Procfile.
+    pub(crate) way: Way,
+    /// The processes of the Procfile and of the buildpack; `None` if neither names one.
     pub(crate) processes: Option<BTreeMap<ProcessType, String>>,
 }
 
-impl Detected {
-    /// For a dry run: what would be built, and what would run.
-    pub(crate) fn describe(&self) -> String {
-        let runs = match &self.processes {
-            None => "the image's own command as web".to_owned(),
-            Some(processes) => processes.keys().map(ProcessType::as_str).collect::<Vec<_>>().join(", "),
-        };
-        format!("would build with {} and run {runs}", self.dockerfile)
+/// How the image is made.
+pub(crate) enum Way {
+    /// By a Dockerfile of the tree.
+    Dockerfile { path: String },
+    /// By a Dockerfile that a buildpack writes.
+    Recipe { recipe: Box<Recipe>, dockerfile: String },
+    /// By the lifecycle of an image with Cloud Native Buildpacks.
+    Builder { image: String },
+}
+
+/// What the platform and the app's settings have to say in it.
+pub(crate) struct Terms {
+    dockerfile: Option<String>,
+    buildpack: Option<String>,
+    builder: Option<String>,
+    bases: Bases,
+    /// Keeps the caches of apps apart.
+    scope: String,
+    extra_ca: bool,
+}
+
+impl Terms {
+    pub(crate) async fn of(platform: &Platform, app: &App) -> anyhow::Result<Self> {
+        Ok(Self {
+            dockerfile: app.dockerfile.clone(),
+            buildpack: app.buildpack.clone(),
+            builder: app.builder.clone(),
+            bases: bases(platform).await?,
+            scope: app.name.to_string(),
+            extra_ca: platform.settings.build.extra_ca.is_some(),
+        })
+    }
+
+    /// For a tree that no platform knows of: official images, and nothing set.
+    pub(crate) fn unknown(scope: String) -> Self {
+        let (bases, extra_ca) = (Bases::default(), false);
+        Self { dockerfile: None, buildpack: None, builder: None, bases, scope, extra_ca }
     }
 }
 
-pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, Stop> {
-    let detected = inspect(source, line.app.dockerfile.as_deref()).map_err(Stop::Failed)?;
-    line.transcript.step(format!("Dockerfile found: {}", detected.dockerfile)).await;
+/// The base images of this platform. The list is read anew each time: it changes when images are made.
+async fn bases(platform: &Platform) -> anyhow::Result<Bases> {
+    let build = &platform.settings.build;
+    let bases = Bases::with_prefix(build.base_image_prefix.as_deref().unwrap_or_default());
+    let Some(path) = &build.base_images else { return Ok(bases) };
+    let list = tokio::fs::read_to_string(path).await;
+    let list = list.with_context(|| format!("{} (SLIPWAY_BASE_IMAGES) cannot be read", path.display()))?;
+    bases.with_list(&list).with_context(|| format!("{} (SLIPWAY_BASE_IMAGES)", path.display()))
+}
+
+pub(crate) async fn choose(line: &Line, source: &Source) -> Result<Detected, Stop> {
+    let terms = Terms::of(&line.platform, &line.app).await.map_err(Stop::ours)?;
+    let source = source.clone();
+    let inspecting = tokio::task::spawn_blocking(move || inspect(&source, &terms));
+    let detected = inspecting.await.map_err(|error| Stop::ours(error.into()))?.map_err(Stop::Failed)?;
+    match &detected.way {
+        Way::Dockerfile { path } => line.transcript.step(format!("Dockerfile found: {path}")).await,
+        Way::Recipe { recipe, .. } => tell(line, recipe).await,
+        Way::Builder { image } => line.transcript.step(format!("Builder: {image}")).await,
+    }
     if let Some(processes) = &detected.processes {
         let names: Vec<&str> = processes.keys().map(ProcessType::as_str).collect();
-        line.transcript.detail(format!("Procfile declares types -> {}", names.join(", "))).await;
+        line.transcript.detail(format!("Process types -> {}", names.join(", "))).await;
         if processes.keys().any(ProcessType::is_release_phase) {
             line.transcript
                 .warn("The `release` line of the Procfile is not run: Slipway has no release phase yet")
@@ -42,18 +91,78 @@ pub(crate) async fn choose(line: &Line, source: &Snapshot) -> Result<Detected, S
     Ok(detected)
 }
 
-/// Decides without saying anything; the error is written for the pusher.
-pub(crate) fn inspect(source: &Snapshot, chosen: Option<&str>) -> Result<Detected, String> {
-    let files = source.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
-    let paths = files.map(|entry| entry.path.as_str());
-    let Plan::Dockerfile { path } =
-        slipway_buildpacks::detect(paths, chosen).map_err(|error| error.to_string())?;
-    let processes = match source.read("Procfile") {
-        Ok(None) => None,
-        Ok(Some(bytes)) => {
-            Some(procfile::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?)
+/// Says which buildpack was taken and why, and what it found.
+async fn tell(line: &Line, recipe: &Recipe) {
+    line.transcript.step(format!("{} app: {}", recipe.language, recipe.because)).await;
+    if let Some(chosen) = &recipe.version {
+        line.transcript.detail(format!("{} {} ({})", recipe.language, chosen.series, chosen.from)).await;
+    }
+    if let Some(manager) = recipe.package_manager {
+        line.transcript.detail(format!("Dependencies by {manager}")).await;
+    }
+    for (name, command) in &recipe.processes {
+        line.transcript.detail(format!("{name}: {command}")).await;
+    }
+    for note in &recipe.notes {
+        line.transcript.warn(note).await;
+    }
+}
+
+/// Decides without saying anything; the error is written for the pusher. Blocking: it reads the tree.
+pub(crate) fn inspect(source: &Source, terms: &Terms) -> Result<Detected, String> {
+    let tree = Tree::of(&source.snapshot);
+    let procfile = match tree.read("Procfile").map_err(|error| error.to_string())? {
+        None => BTreeMap::new(),
+        Some(bytes) => {
+            procfile::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?
         }
-        Err(error) => return Err(error.to_string()),
     };
-    Ok(Detected { dockerfile: path, processes })
+    let commands: BTreeMap<String, String> =
+        procfile.iter().map(|(name, command)| (name.as_str().to_owned(), command.clone())).collect();
+    let settings = Settings {
+        dockerfile: terms.dockerfile.as_deref(),
+        buildpack: terms.buildpack.as_deref(),
+        builder: terms.builder.as_deref(),
+    };
+    let plan = slipway_buildpacks::plan(&tree, settings, &source.choice, &commands, &terms.bases);
+    let way = match plan.map_err(|error| error.to_string())? {
+        Plan::Dockerfile { path } => Way::Dockerfile { path },
+        Plan::Builder { image } => Way::Builder { image },
+        Plan::Recipe(recipe) => {
+            let writing = Writing { cache_scope: &terms.scope, extra_ca: terms.extra_ca };
+            Way::Recipe { dockerfile: recipe.dockerfile(writing), recipe }
+        }
+    };
+    let mut processes = way.processes()?;
+    processes.extend(procfile);
+    Ok(Detected { way, processes: (!processes.is_empty()).then_some(processes) })
+}
+
+impl Way {
+    /// The start commands that the buildpack knows by itself.
+    fn processes(&self) -> Result<BTreeMap<ProcessType, String>, String> {
+        let Self::Recipe { recipe, .. } = self else { return Ok(BTreeMap::new()) };
+        let named = recipe.processes.iter().map(|(name, command)| {
+            let name: ProcessType =
+                name.parse().map_err(|error| format!("the process type {name}: {error}"))?;
+            Ok((name, command.clone()))
+        });
+        named.collect()
+    }
+}
+
+impl Detected {
+    /// For a dry run: what would be built, and what would run.
+    pub(crate) fn describe(&self) -> String {
+        let runs = match &self.processes {
+            None => "the image's own command as web".to_owned(),
+            Some(processes) => processes.keys().map(ProcessType::as_str).collect::<Vec<_>>().join(", "),
+        };
+        let with = match &self.way {
+            Way::Dockerfile { path } => path.clone(),
+            Way::Recipe { recipe, .. } => format!("the buildpack {} ({})", recipe.buildpack, recipe.because),
+            Way::Builder { image } => format!("the builder {image}"),
+        };
+        format!("would build with {with} and run {runs}")
+    }
 }

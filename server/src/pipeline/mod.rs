@@ -15,7 +15,7 @@ mod release;
 mod reuse;
 pub(crate) mod rollouts;
 mod sanitise;
-mod source;
+pub(crate) mod source;
 
 mod turn;
 pub(crate) mod upkeep;
@@ -80,7 +80,7 @@ pub(crate) async fn run(line: &Line) -> Result<(), Stop> {
     }
     turn::still_wanted(line).await?;
     let source = line.stage("snapshot", source::take(line)).await?;
-    let plan = line.stage("detect", detect::choose(line, &source.snapshot)).await?;
+    let plan = line.stage("detect", detect::choose(line, &source)).await?;
     let image = line.stage("build", build::image(line, &source, &plan)).await?;
     let pushed = line.stage("push", push::to_registry(line, image)).await?;
     let release = line.stage("release", release::record(line, pushed)).await?;

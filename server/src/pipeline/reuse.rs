@@ -10,9 +10,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::docker::Engine;
+use crate::docker::build::Recipe;
 
 /// Changes when the way of building changes, so that images of an older Slipway are not taken for new ones.
 const GENERATION: &str = "1";
+/// The id of the secret with all config vars, as a shell's exports.
+pub(crate) const CONFIG_SECRET: &str = "config";
+/// The build argument that changes when a config var does.
+pub(crate) const CONFIG_VERSION: &str = "CONFIG_VERSION";
 /// How long a registry may take to tell which image a base name means now.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,7 +25,7 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Ingredients<'a> {
     /// The tree's object id.
     pub(crate) tree: &'a str,
-    pub(crate) dockerfile_path: &'a str,
+    pub(crate) recipe: &'a Recipe,
     pub(crate) dockerfile: &'a str,
     /// The app's config as `{"NAME": version}`.
     pub(crate) config: &'a Value,
@@ -37,10 +42,15 @@ pub(crate) async fn key(engine: &Engine, of: &Ingredients<'_>) -> Option<String>
     };
     add(GENERATION.as_bytes());
     add(of.tree.as_bytes());
-    add(of.dockerfile_path.as_bytes());
+    match of.recipe {
+        Recipe::InTree(path) => add(path.as_bytes()),
+        // No path in a tree starts with a slash.
+        Recipe::Written(text) => add(format!("/{text}").as_bytes()),
+    }
     add(of.extra_ca.unwrap_or_default());
+    let mounts_all = mounts_secret(of.dockerfile, CONFIG_SECRET);
     for (name, version) in of.config.as_object().into_iter().flatten() {
-        if mounts_secret(of.dockerfile, name) {
+        if mounts_all || mounts_secret(of.dockerfile, name) {
             add(name.as_bytes());
             add(version.to_string().as_bytes());
         }
@@ -49,6 +59,19 @@ pub(crate) async fn key(engine: &Engine, of: &Ingredients<'_>) -> Option<String>
         add(identity(engine, &base).await?.as_bytes());
     }
     Some(hex::encode(hash.finalize()))
+}
+
+/// What tells the engine's cache that config vars have changed: it looks at arguments, not at secrets. `None` if the
+/// Dockerfile does not ask for it.
+pub(crate) fn config_version(dockerfile: &str, config: &Value) -> Option<String> {
+    let declares = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARG"))
+            && words.next() == Some(CONFIG_VERSION)
+    };
+    // Versions, not values: an argument is in the image's history.
+    let version = || hex::encode(Sha256::digest(config.to_string()))[..16].to_owned();
+    dockerfile.lines().any(declares).then(version)
 }
 
 /// The image that the name means now.
@@ -147,6 +170,15 @@ mod tests {
     fn arguments_with_defaults_are_followed_and_others_make_no_key() {
         assert_eq!(bases("ARG V=3\nFROM python:${V}\n"), Some(vec!["python:3".to_owned()]));
         assert_eq!(bases("ARG V\nFROM python:$V\n"), None);
+    }
+
+    #[test]
+    fn the_version_of_the_config_changes_with_it_and_only_where_it_is_asked_for() {
+        let (one, two) = (serde_json::json!({ "A": 1 }), serde_json::json!({ "A": 2 }));
+        let text = "FROM x\narg CONFIG_VERSION\nRUN y";
+        assert_eq!(config_version(text, &one), config_version(text, &one));
+        assert_ne!(config_version(text, &one), config_version(text, &two));
+        assert_eq!(config_version("FROM x\nARG CONFIG\n", &one), None);
     }
 
     #[test]

@@ -1,16 +1,31 @@
 //! The commit's tree, checked before anything is built from it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use slipway_buildpacks::{Choice, DetectError, Unreadable};
+
 use super::{Line, Stop};
-use crate::git::Oid;
-use crate::git::snapshot::{Finding, Snapshot, SnapshotError};
+use crate::git::snapshot::{Entry, EntryKind, Finding, Snapshot, SnapshotError, SnapshotLimits};
+use crate::git::{Oid, Repository};
 
 /// What is built.
+#[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The tree's object id.
-    pub(crate) tree: String,
+    /// What the tree says of how it wants to be built.
+    pub(crate) choice: Choice,
+    /// The folder of the commit's tree that this is; `None` for the root.
+    pub(crate) folder: Option<String>,
+}
+
+/// Why there is nothing to build from.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Choice(#[from] DetectError),
 }
 
 /// Findings that are named one by one.
@@ -19,12 +34,74 @@ const NAMED: usize = 5;
 pub(crate) async fn take(line: &Line) -> Result<Source, Stop> {
     let repository = line.platform.repository(line.app.id).await.map_err(Stop::ours)?;
     let commit: Oid = line.build.commit.parse().map_err(|error| Stop::ours(anyhow::Error::new(error)))?;
-    let info = repository.commit_info(commit).await.map_err(|error| Stop::ours(error.into()))?;
     let limits = line.platform.snapshot_limits();
-    let read = tokio::task::spawn_blocking(move || Snapshot::of(&repository, commit, None, &limits));
-    let (snapshot, findings) = read.await.map_err(|error| Stop::ours(error.into()))?.map_err(stop)?;
+    let folder = line.app.folder.clone();
+    let read =
+        tokio::task::spawn_blocking(move || Source::of(&repository, commit, folder.as_deref(), &limits));
+    let (source, findings) =
+        read.await.map_err(|error| Stop::ours(error.into()))?.map_err(|error| match error {
+            SourceError::Snapshot(error) => stop(error),
+            SourceError::Choice(said) => Stop::Failed(said.to_string()),
+        })?;
+    if let Some(folder) = &source.folder {
+        line.transcript.step(format!("Building the folder {folder}")).await;
+    }
     report(line, &findings).await;
-    Ok(Source { snapshot: Arc::new(snapshot), tree: info.tree.to_string() })
+    Ok(source)
+}
+
+impl Source {
+    /// Reads a commit's tree, or the folder of it that the app is set to, or that the tree itself names. Blocking.
+    pub(crate) fn of(
+        repository: &Repository,
+        commit: Oid,
+        folder: Option<&str>,
+        limits: &SnapshotLimits,
+    ) -> Result<(Self, Vec<Finding>), SourceError> {
+        let (snapshot, findings) = Snapshot::of(repository, commit, folder, limits)?;
+        let choice = Choice::of(&Tree::of(&snapshot))?;
+        let named = choice.folder.as_ref().filter(|_| folder.is_none()).map(|named| named.value.clone());
+        let Some(named) = named else {
+            let folder = folder.map(str::to_owned);
+            return Ok((Self { snapshot: Arc::new(snapshot), choice, folder }, findings));
+        };
+        let (snapshot, findings) = Snapshot::of(repository, commit, Some(&named), limits)?;
+        let choice = Choice::of(&Tree::of(&snapshot))?.or(choice);
+        Ok((Self { snapshot: Arc::new(snapshot), choice, folder: Some(named) }, findings))
+    }
+}
+
+/// A snapshot as buildpacks read it.
+pub(crate) struct Tree<'a> {
+    snapshot: &'a Snapshot,
+    files: BTreeMap<&'a str, &'a Entry>,
+}
+
+impl<'a> Tree<'a> {
+    pub(crate) fn of(snapshot: &'a Snapshot) -> Self {
+        let files = snapshot.entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
+        Self { snapshot, files: files.map(|entry| (entry.path.as_str(), entry)).collect() }
+    }
+}
+
+impl slipway_buildpacks::Source for Tree<'_> {
+    fn paths(&self) -> Vec<&str> {
+        self.files.keys().copied().collect()
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Unreadable> {
+        if !self.files.contains_key(path) {
+            return Ok(None);
+        }
+        self.snapshot
+            .read(path)
+            .map_err(|error| Unreadable::Failed { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    fn is_executable(&self, path: &str) -> bool {
+        let entry = self.files.get(path);
+        entry.is_some_and(|entry| matches!(entry.kind, EntryKind::File { executable: true, .. }))
+    }
 }
 
 /// Whose fault it is that there is no context.

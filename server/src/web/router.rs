@@ -10,7 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, builds, config_vars, operations, processes, releases, teams, users,
+    account, apps, authorizations, buildpacks, builds, config_vars, operations, processes, releases, teams,
+    users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -68,6 +69,8 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}/builds/{build}/output",       App(Read),       get(builds::output)),
         route(Method::POST,   "/apps/{app}/builds/{build}/cancel",       App(Deploy),     post(builds::cancel)),
         route(Method::POST,   "/apps/{app}/builds/{build}/retry",        App(Deploy),     post(builds::retry)),
+
+        route(Method::GET,    "/apps/{app}/buildpacks/dockerfile",       App(Read),       get(buildpacks::dockerfile)),
 
         route(Method::GET,    "/apps/{app}/config-vars",                 App(ReadConfig), get(config_vars::list)),
         route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),

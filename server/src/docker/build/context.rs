@@ -13,6 +13,7 @@ use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSync;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
@@ -41,10 +42,21 @@ const EARLIEST: i64 = 315_619_200;
 #[derive(Clone)]
 pub(super) struct ContextServer {
     pub(super) context: Arc<Snapshot>,
-    /// The Dockerfile's folder in the context; empty for its root.
-    pub(super) folder: String,
+    pub(super) instructions: ServedInstructions,
     pub(super) sent: Arc<Sent>,
 }
+
+/// What the engine is served as the folder with the Dockerfile.
+#[derive(Clone)]
+pub(super) enum ServedInstructions {
+    /// A folder of the context; empty for its root.
+    InFolder(String),
+    /// A folder with nothing but this text, as [`WRITTEN`].
+    Written(Arc<str>),
+}
+
+/// The name of a Dockerfile of ours. The engine looks for a `.dockerignore` with this name before it as well.
+pub(super) const WRITTEN: &str = "Dockerfile";
 
 /// What the engine had to be sent of the context.
 #[derive(Debug, Default)]
@@ -58,8 +70,14 @@ type Batch = Result<Vec<Packet>, Status>;
 /// The entries of one transfer, and where their content is.
 struct Transfer {
     entries: Vec<Entry>,
-    snapshot: Arc<Snapshot>,
+    content: Content,
     sent: Option<Arc<Sent>>,
+}
+
+/// Where the bytes of a transfer's files are.
+enum Content {
+    Snapshot(Arc<Snapshot>),
+    Written(Arc<str>),
 }
 
 #[tonic::async_trait]
@@ -113,12 +131,18 @@ impl ContextServer {
                 select(entries, wanted).map_err(|error| Status::invalid_argument(error.to_string()))?;
             Ok(chosen.into_iter().map(|at| entries[at].clone()).collect())
         };
-        let (entries, sent) = match source {
-            "context" => (chosen(&self.context.entries)?, Some(self.sent.clone())),
-            "dockerfile" => (chosen(&below(&self.context.entries, &self.folder))?, None),
-            other => return Err(Status::not_found(format!("the build has no source called {other:?}"))),
+        let snapshot = Content::Snapshot(self.context.clone());
+        let (entries, content, sent) = match (source, &self.instructions) {
+            ("context", _) => (chosen(&self.context.entries)?, snapshot, Some(self.sent.clone())),
+            ("dockerfile", ServedInstructions::InFolder(folder)) => {
+                (chosen(&below(&self.context.entries, folder))?, snapshot, None)
+            }
+            ("dockerfile", ServedInstructions::Written(text)) => {
+                (chosen(&[written(text)])?, Content::Written(text.clone()), None)
+            }
+            (other, _) => return Err(Status::not_found(format!("the build has no source called {other:?}"))),
         };
-        Ok(Transfer { entries, snapshot: self.context.clone(), sent })
+        Ok(Transfer { entries, content, sent })
     }
 }
 
@@ -129,6 +153,12 @@ fn below(entries: &[Entry], folder: &str) -> Vec<Entry> {
     }
     let inside = |entry: &Entry| entry.path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
     entries.iter().filter_map(|entry| Some(Entry { path: inside(entry)?, ..entry.clone() })).collect()
+}
+
+/// The entry of a Dockerfile of ours, with an id of its content as git's are.
+fn written(text: &str) -> Entry {
+    let kind = EntryKind::File { size: text.len() as u64, executable: false };
+    Entry { path: WRITTEN.to_owned(), kind, oid: hex::encode(Sha256::digest(text)) }
 }
 
 /// Tells the engine what there is. The place in the list is the id by which it asks for a file's content.
@@ -185,7 +215,7 @@ fn send_files(
             let data = Packet { data: chunk.to_vec(), ..packet(PacketType::PacketData, id, None) };
             answers.blocking_send(Ok(vec![data])).map_err(|_| io::ErrorKind::BrokenPipe.into())
         };
-        content(&transfer.snapshot, entry, &mut reader, send)
+        content(&transfer.content, entry, &mut reader, send)
             .map_err(|error| Status::internal(format!("{} cannot be read: {error}", entry.path)))?;
         // Counted before the packet that ends the file: the engine may report the end of all as soon as it has it.
         if let Some(sent) = &transfer.sent {
@@ -198,11 +228,15 @@ fn send_files(
 }
 
 fn content(
-    snapshot: &Snapshot,
+    content: &Content,
     entry: &Entry,
     reader: &mut Option<Contents>,
-    take: impl FnMut(&[u8]) -> io::Result<()>,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
+    let snapshot = match content {
+        Content::Snapshot(snapshot) => snapshot,
+        Content::Written(text) => return take(text.as_bytes()),
+    };
     // Opened only when a file is asked for: most builds ask for none.
     let reader = match reader {
         Some(reader) => reader,

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::context::{ContextServer, Sent};
+use self::context::{ContextServer, Sent, ServedInstructions};
 pub(crate) use self::error::BuildError;
 use self::error::{Place, classify};
 use self::progress::Progress;
@@ -45,8 +45,7 @@ use crate::transcript::Transcript;
 #[derive(Debug, Clone)]
 pub(crate) struct BuildRequest {
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The instructions' path in the snapshot.
-    pub(crate) dockerfile: String,
+    pub(crate) recipe: Recipe,
     /// Ids of `RUN --mount=type=secret,id=…` and what they hold. They enter neither the image nor its history.
     pub(crate) secrets: BTreeMap<String, SecretString>,
     /// Visible to everybody who has the image.
@@ -66,6 +65,15 @@ pub(crate) struct BuildRequest {
     /// For pulling base images.
     pub(crate) logins: Vec<RegistryLogin>,
     pub(crate) cancel: CancellationToken,
+}
+
+/// The instructions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recipe {
+    /// A Dockerfile of the snapshot, by its path.
+    InTree(String),
+    /// A Dockerfile of ours; the snapshot need not have one.
+    Written(Arc<str>),
 }
 
 /// Whether layers of earlier builds may be used.
@@ -126,12 +134,15 @@ impl Engine {
         transcript: &Transcript,
     ) -> Result<BuiltImage, BuildError> {
         self.agree().await.map_err(BuildError::EngineLost)?;
-        let recipe = Recipe::read(&request).await?;
+        let recipe = Instructions::read(&request).await?;
         let sent = Arc::new(Sent::default());
         let served = Served {
             context: ContextServer {
                 context: request.snapshot.clone(),
-                folder: recipe.folder.clone(),
+                instructions: match &request.recipe {
+                    Recipe::InTree(_) => ServedInstructions::InFolder(recipe.folder.clone()),
+                    Recipe::Written(text) => ServedInstructions::Written(text.clone()),
+                },
                 sent: sent.clone(),
             },
             secrets: authority::with_extra_ca(request.secrets.clone(), request.extra_ca.as_deref()).await,
@@ -152,7 +163,7 @@ impl Engine {
 }
 
 /// The Dockerfile as the engine and our messages need it.
-struct Recipe {
+struct Instructions {
     /// The file's folder in the tree; empty for the root.
     folder: String,
     /// Its name there.
@@ -162,9 +173,16 @@ struct Recipe {
     text: String,
 }
 
-impl Recipe {
+impl Instructions {
     async fn read(request: &BuildRequest) -> Result<Self, BuildError> {
-        let path = &request.dockerfile;
+        let path = match &request.recipe {
+            Recipe::InTree(path) => path,
+            Recipe::Written(text) => {
+                let name = context::WRITTEN.to_owned();
+                let shown = "the buildpack's Dockerfile".to_owned();
+                return Ok(Self { folder: String::new(), name, shown, text: text.to_string() });
+            }
+        };
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let text = read_text(request.snapshot.clone(), path.clone()).await?;
         Ok(Self { folder: folder.to_owned(), name: name.to_owned(), shown: path.clone(), text })
@@ -216,7 +234,7 @@ fn path(request: &BuildRequest, dockerfile: &str, session: &str) -> String {
 
 /// A build under way.
 struct Watched<'a> {
-    recipe: Recipe,
+    recipe: Instructions,
     sent: Arc<Sent>,
     idle_deadline: Duration,
     transcript: &'a Transcript,

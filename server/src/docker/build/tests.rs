@@ -228,13 +228,32 @@ async fn a_dockerfile_may_have_any_name_and_place() {
         "FROM slipway/base:latest AS first\nCOPY one /one\nRUN cat /one\nFROM scratch AS last\nCOPY one /\n";
     let files = [("deploy/My.Containerfile", File(dockerfile)), ("one", File(&nonce))];
     let request = BuildRequest {
-        dockerfile: "deploy/My.Containerfile".into(),
+        recipe: Recipe::InTree("deploy/My.Containerfile".into()),
         target: Some("first".into()),
         ..bench.request(&files)
     };
     let (built, text) = bench.build(request).await;
     assert!(text.contains(&nonce), "{text}");
     bench.clean_up(&built.unwrap().id).await;
+}
+
+#[tokio::test]
+async fn a_recipe_of_ours_builds_a_tree_that_has_none_and_its_errors_are_quoted() {
+    let Some(bench) = Bench::new().await else { return };
+    let nonce = nonce();
+    let files = [("one", File(&nonce)), (".dockerignore", File("two\n")), ("two", File("ignored"))];
+    let written = |text: &str| BuildRequest { recipe: Recipe::Written(text.into()), ..bench.request(&files) };
+    let text =
+        format!("{BASE}COPY . /app\nRUN cat /app/one && test ! -e /app/two && test ! -e /app/Dockerfile\n");
+    let (built, said) = bench.build(written(&text)).await;
+    let built = built.unwrap();
+    assert!(said.contains(&nonce) && built.sent_files == 1, "{said}");
+    let (again, _) = bench.build(written(&text)).await;
+    assert_eq!(again.unwrap().id, built.id);
+    let (broken, said) = bench.build(written(&format!("{BASE}RUN exit 7 # {nonce}\n"))).await;
+    assert!(said.contains("the buildpack's Dockerfile:2"), "{said}");
+    assert!(matches!(broken, Err(BuildError::Step { exit_code: 7, .. })), "{broken:?}");
+    bench.clean_up(&built.id).await;
 }
 
 /// Whether a process with this argument runs on this machine.

@@ -89,6 +89,9 @@ pub(in crate::web) async fn change(
     let settings = Settings {
         deploy_branch: change.deploy_branch.unwrap_or_else(|| app.deploy_branch.clone()),
         dockerfile: change.dockerfile.unwrap_or_else(|| app.dockerfile.clone()),
+        folder: change.folder.unwrap_or_else(|| app.folder.clone()),
+        buildpack: change.buildpack.unwrap_or_else(|| app.buildpack.clone()),
+        builder: change.builder.unwrap_or_else(|| app.builder.clone()),
         health_path: change.health_path.unwrap_or_else(|| app.health_path.clone()),
         adoption: change.adoption.unwrap_or_else(|| app.adoption.clone()),
     };
@@ -122,6 +125,31 @@ fn check(settings: &Settings) -> Result<(), ApiError> {
     if settings.dockerfile.as_deref().is_some_and(|path| !is_path_in_tree(path)) {
         return Err(ApiError::InvalidParams(
             "dockerfile is a path within the repository, such as `deploy/Dockerfile`".to_owned(),
+        ));
+    }
+    if settings.folder.as_deref().is_some_and(|path| !is_path_in_tree(path)) {
+        return Err(ApiError::InvalidParams(
+            "folder is a path within the repository, such as `apps/web`".to_owned(),
+        ));
+    }
+    if let Some(name) =
+        settings.buildpack.as_deref().filter(|name| slipway_buildpacks::buildpack_of(name).is_none())
+    {
+        let known = slipway_buildpacks::names().collect::<Vec<_>>().join(", ");
+        return Err(ApiError::InvalidParams(format!(
+            "there is no buildpack `{name}`: there are {known}. For others, set their builder image: builder=<image>"
+        )));
+    }
+    if settings.builder.as_deref().is_some_and(|image| !is_image(image)) {
+        return Err(ApiError::InvalidParams(
+            "builder is an image with Cloud Native Buildpacks, such as `heroku/builder:24`".to_owned(),
+        ));
+    }
+    let ways = [&settings.dockerfile, &settings.buildpack, &settings.builder];
+    if ways.into_iter().flatten().count() > 1 {
+        return Err(ApiError::Conflict(
+            "an app is built with a Dockerfile, a buildpack or a builder: unset the others, as in `dockerfile= builder=<image>`"
+                .to_owned(),
         ));
     }
     if settings.health_path.as_deref().is_some_and(|path| !is_url_path(path)) {
@@ -173,6 +201,15 @@ fn is_path_in_tree(path: &str) -> bool {
         && path.split('/').all(|part| !matches!(part, "" | "." | ".." | ".git"))
 }
 
+/// As far as a name can be told from an option or a piece of shell; the engine knows the rest.
+fn is_image(name: &str) -> bool {
+    let good = |c: u8| c.is_ascii_alphanumeric() || b"./_:@-".contains(&c);
+    !name.is_empty()
+        && name.len() <= LONGEST
+        && name.bytes().all(good)
+        && name.as_bytes()[0].is_ascii_alphanumeric()
+}
+
 fn is_url_path(path: &str) -> bool {
     path.starts_with('/') && path.len() <= LONGEST && path.bytes().all(|c| c.is_ascii_graphic() && c != b'#')
 }
@@ -199,6 +236,10 @@ mod tests {
             assert!(!is_path_in_tree(bad), "{bad:?}");
         }
         assert!(is_path_in_tree("deploy/Dockerfile.prod"));
+        for bad in ["", "-v", "a b", "a;b", "$(a)"] {
+            assert!(!is_image(bad), "{bad:?}");
+        }
+        assert!(is_image("heroku/builder:24") && is_image("127.0.0.1:5000/x@sha256:00"));
         for bad in ["", "health", "/a b", "/a\r\nX: 1"] {
             assert!(!is_url_path(bad), "{bad:?}");
         }

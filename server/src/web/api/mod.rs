@@ -3,6 +3,7 @@
 pub(super) mod account;
 pub(super) mod apps;
 pub(super) mod authorizations;
+pub(super) mod buildpacks;
 pub(super) mod builds;
 pub(crate) mod config_vars;
 pub(super) mod operations;

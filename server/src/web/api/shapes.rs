@@ -76,6 +76,9 @@ pub(crate) struct App {
     pub(crate) deploy_branch: String,
     pub(crate) branch_commit: Option<String>,
     pub(crate) dockerfile: Option<String>,
+    pub(crate) folder: Option<String>,
+    pub(crate) buildpack: Option<String>,
+    pub(crate) builder: Option<String>,
     pub(crate) health_path: Option<String>,
     pub(crate) adoption: Option<Adoption>,
     pub(crate) maintenance: bool,
@@ -83,6 +86,14 @@ pub(crate) struct App {
     pub(crate) updated_at: Timestamp,
     pub(crate) released_at: Option<Timestamp>,
     pub(crate) archived_at: Option<Timestamp>,
+}
+
+/// What the buildpack of an app's language writes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WrittenDockerfile {
+    /// Of which it is: the one that was pushed last.
+    pub(crate) commit: String,
+    pub(crate) dockerfile: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -278,6 +289,12 @@ pub(crate) struct AppChange {
     pub(crate) deploy_branch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
     pub(crate) dockerfile: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) folder: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) buildpack: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    pub(crate) builder: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
     pub(crate) health_path: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
