@@ -103,6 +103,22 @@ impl Checkout {
         self
     }
 
+    /// Copies an app of tests/apps, and commits it.
+    pub fn bring(&self, app: &str) -> &Self {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps").join(app);
+        let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(self.path()).status();
+        assert!(copied.expect("cp").success(), "{} cannot be copied", from.display());
+        self.commit(app);
+        self
+    }
+
+    /// Replaces a piece of a file.
+    pub fn edit(&self, path: &str, from: &str, to: &str) -> &Self {
+        let text = fs::read_to_string(self.path().join(path)).expect("a file");
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.write(path, &text.replace(from, to))
+    }
+
     pub fn remove(&self, path: &str) -> &Self {
         self.git(&["rm", "-rq", path]).ok();
         self

@@ -53,6 +53,23 @@ impl Engine {
         self.listed(&[format!("label={PLATFORM_LABEL}={platform}")])
     }
 
+    /// Who a container's process is, as its image says.
+    pub fn user(&self, container: &str) -> String {
+        self.docker(&["inspect", "--format", "{{.Config.User}}", container]).expect("docker inspect")
+    }
+
+    /// The image that a container runs.
+    pub fn image_of(&self, container: &str) -> String {
+        self.docker(&["inspect", "--format", "{{.Image}}", container]).expect("docker inspect")
+    }
+
+    /// An image's settings and history, as text.
+    pub fn all_about_image(&self, image: &str) -> String {
+        let settings = self.docker(&["image", "inspect", image]).expect("docker image inspect");
+        let history = self.docker(&["history", "--no-trunc", image]).expect("docker history");
+        format!("{settings}\n{history}")
+    }
+
     /// Takes away the names of images below this one; what nothing else names goes with them.
     pub(crate) fn forget_images(&self, prefix: &str) {
         let filter = format!("reference={prefix}/*");

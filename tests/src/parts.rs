@@ -15,6 +15,10 @@ pub enum Setting {
     /// A registry that this machine and the cluster's nodes reach by one name.
     ClusterRegistry,
     DockerHost,
+    /// List of base images that stand for official ones, where those cannot be pulled.
+    BaseImages,
+    /// Certificates that the package registries need from here.
+    ExtraCa,
     Path,
 }
 
@@ -26,6 +30,8 @@ impl Setting {
             Self::Kubeconfig => "SLIPWAY_TEST_KUBECONFIG",
             Self::ClusterRegistry => "SLIPWAY_CLUSTER_REGISTRY",
             Self::DockerHost => "DOCKER_HOST",
+            Self::BaseImages => "SLIPWAY_TEST_BASE_IMAGES",
+            Self::ExtraCa => "SLIPWAY_TEST_EXTRA_CA",
             Self::Path => "PATH",
         };
         std::env::var(name).ok().filter(|value| !value.is_empty())

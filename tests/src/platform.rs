@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::engine::Engine;
 use crate::guard::Guard;
 use crate::http::{Answer, Ask};
-use crate::parts::{engine_or_skip, free_port};
+use crate::parts::{Setting, engine_or_skip, free_port};
 use crate::person::Person;
 use crate::server::Server;
 use crate::traffic::Traffic;
@@ -129,6 +129,13 @@ impl Platform {
         set("SLIPWAY_SSH_LISTEN", format!("127.0.0.1:{}", ports.ssh));
         set("SLIPWAY_APPS_LISTEN", format!("127.0.0.1:{}", ports.apps));
         set("DOCKER_HOST", engine.host.clone());
+        let of_the_run =
+            [("SLIPWAY_BASE_IMAGES", Setting::BaseImages), ("SLIPWAY_BUILD_EXTRA_CA", Setting::ExtraCa)];
+        for (name, setting) in of_the_run {
+            if let Some(value) = setting.get() {
+                set(name, value);
+            }
+        }
         settings.extend(changed);
         Self {
             server: Mutex::new(Server::new(folder.path(), settings, ports.http)),

@@ -1,0 +1,144 @@
+//! Apps without a Dockerfile: real package managers, real registries, and what runs in the end.
+
+use slipway_tests::{App, Door, Platform};
+
+/// A platform for all stories of this file, with the memory that Java wants.
+fn app(name: &str) -> Option<App> {
+    use std::sync::{Arc, OnceLock};
+    static SHARED: OnceLock<Option<Arc<Platform>>> = OnceLock::new();
+    let start = || Platform::with("SLIPWAY_HEALTH_DEADLINE", "60s").start();
+    Some(SHARED.get_or_init(start).as_ref()?.app(name))
+}
+
+/// Pushes an app of tests/apps: it is detected as told, it answers with its name, and no process of it is root.
+fn runs(name: &str, detected: &str) -> Option<App> {
+    let app = app(name)?;
+    app.bring(name);
+    app.push(Door::Ssh).ok().says(detected).says("Released v1");
+    let answer = app.answer_now();
+    assert!(answer.contains(&format!("Hello from {name}")), "{answer}");
+    for container in app.until_containers(1) {
+        assert_eq!(app.platform().engine().user(&container), "10001:10001");
+    }
+    Some(app)
+}
+
+macro_rules! apps {
+    ($($story:ident: $name:literal, $detected:literal;)*) => {
+        $(#[test]
+        fn $story() {
+            runs($name, $detected);
+        })*
+    };
+}
+
+apps! {
+    a_procfile_with_a_script: "shell", "Shell app: Procfile";
+}
+
+/// A tree that builds a file from the config var GREETING, and answers with it.
+fn greeter(app: &App) {
+    app.write("package.json", r#"{"name": "greeter", "scripts": {"build": "node build.js", "start": "node server.js"}}"#)
+        .write("build.js", "require('fs').writeFileSync('greeting.txt', process.env.GREETING || 'nothing')\n")
+        .write(
+            "server.js",
+            "const text = require('fs').readFileSync('greeting.txt')\n\
+             require('http').createServer((_, answer) => answer.end(text)).listen(process.env.PORT)\n",
+        )
+        .commit("a greeter");
+}
+
+#[test]
+fn config_vars_are_seen_by_the_build_and_a_changed_one_builds_again() {
+    let Some(app) = app("build-config") else { return };
+    greeter(&app);
+    app.verb(&["config:set", "GREETING=good morning, it's \"early\""]).ok();
+    app.push(Door::Ssh).ok();
+    assert_eq!(app.answer_now(), "good morning, it's \"early\"");
+    let digest = app.build(1)["digest"].clone();
+
+    // Not in the image: neither its history nor its settings tell the value.
+    for container in app.until_containers(1) {
+        let image = app.platform().engine().image_of(&container);
+        let told = app.platform().engine().all_about_image(&image);
+        assert!(!told.contains("good morning"), "{told}");
+    }
+
+    app.verb(&["config:set", "GREETING=good night"]).ok();
+    app.commit("the same tree");
+    app.push(Door::Ssh).ok();
+    assert_eq!(app.answer_now(), "good night");
+    app.commit("the same tree, the same config");
+    app.push(Door::Ssh).ok().says("Nothing to build: build 2 made an image of just the same");
+    assert_ne!(app.build(2)["digest"], digest);
+}
+
+#[test]
+fn a_folder_of_a_monorepo_is_built_by_its_file_and_by_the_apps_setting() {
+    let Some(app) = app("monorepo") else { return };
+    app.write("web/Procfile", "web: ./serve\n").write("api/Procfile", "web: ./serve\n");
+    for folder in ["web", "api"] {
+        let serve = format!("#!/bin/sh\nexec perl -e '{}'\n", server_in_perl(&format!("this is {folder}")));
+        app.write(&format!("{folder}/serve"), &serve);
+        app.git(&["update-index", "--add", "--chmod=+x", &format!("{folder}/serve")]).ok();
+    }
+    app.write("project.toml", "[slipway]\nfolder = \"web\"\n").commit("a monorepo");
+    app.push(Door::Ssh).ok().says("Building the folder web").says("Shell app");
+    assert_eq!(app.answer_now(), "this is web");
+
+    app.verb(&["apps:set", "folder=api"]).ok().says("api");
+    app.commit("again");
+    app.push(Door::Ssh).ok().says("Building the folder api");
+    assert_eq!(app.answer_now(), "this is api");
+
+    app.verb(&["apps:set", "folder=gone"]).ok();
+    app.commit("once more");
+    app.push(Door::Ssh).refused("gone is not a folder of the tree");
+    assert_eq!(app.answer_now(), "this is api");
+}
+
+/// Every Debian has this much Perl.
+fn server_in_perl(answer: &str) -> String {
+    format!(
+        "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => $ENV{{PORT}}, Listen => 16, ReuseAddr => 1) or die; \
+         while ($c = $s->accept) {{ while (<$c>) {{ last if /^\\r?$/ }} \
+         print $c \"HTTP/1.1 200 OK\\r\\nContent-Length: {}\\r\\nConnection: close\\r\\n\\r\\n{answer}\"; close $c }}",
+        answer.len()
+    )
+}
+
+#[test]
+fn the_printed_dockerfile_builds_the_same_when_it_is_committed() {
+    let Some(app) = app("owned") else { return };
+    app.verb(&["buildpacks:dockerfile"]).refused("nothing was pushed to owned yet");
+    greeter(&app);
+    app.verb(&["config:set", "GREETING=built"]).ok();
+    app.push(Door::Ssh).ok();
+    let printed = app.verb(&["buildpacks:dockerfile"]).ok().out.clone();
+    assert!(printed.contains("git add Dockerfile") && printed.contains("FROM "), "{printed}");
+    app.write("Dockerfile", &printed).commit("we own it now");
+    app.push(Door::Ssh).ok().says("Dockerfile found: Dockerfile");
+    assert_eq!(app.answer_now(), "built");
+    app.verb(&["buildpacks:dockerfile"]).refused("the app brings its own Dockerfile");
+}
+
+#[test]
+fn a_misspelt_file_gets_help_and_so_does_a_tree_that_nobody_knows() {
+    let Some(app) = app("misspelt") else { return };
+    app.write("requirments.txt", "flask\n").write("app.py", "\n").commit("a typing error");
+    app.push(Door::Ssh).refused("requirments.txt").says("git mv requirments.txt requirements.txt");
+    app.remove("requirments.txt").commit("nothing");
+    app.push(Door::Ssh).refused("says how to build it").says("requirements.txt").says("package.json");
+    assert_eq!(app.remote_ref("refs/heads/main"), None);
+}
+
+#[test]
+fn a_buildpack_can_be_chosen_and_one_that_is_not_there_is_refused_at_once() {
+    let Some(app) = app("chosen") else { return };
+    app.verb(&["apps:set", "buildpack=cobol"]).refused("there is no buildpack `cobol`");
+    app.verb(&["apps:set", "buildpack=heroku/procfile"]).ok().says("heroku/procfile");
+    app.verb(&["apps:set", "dockerfile=Dockerfile"]).refused("unset the others");
+    app.bring("shell").write("Dockerfile", "FROM scratch\n").commit("a Dockerfile that is not meant");
+    app.push_with(Door::Ssh, &["--push-option=dry-run", "main"]).refused("dry run").says("the buildpack shell");
+    app.push(Door::Ssh).ok().says("Shell app: the app's setting asks for it");
+}
