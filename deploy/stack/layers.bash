@@ -9,9 +9,15 @@
 # that is set. What the machine needs to reach its package mirror is sent along into
 # memory of the container, so that nothing of it stays in the image.
 layer() {
-    local image=$1 parent=$2 changes=() container
+    local image=$1 parent=$2 line changes=() settings=() container
     shift 2
-    while [[ $# -gt 0 ]]; do changes+=(--change "$1") && shift; done
+    for line in "$@"; do
+        case $line in
+            # The one that `docker commit` takes from the container only.
+            STOPSIGNAL*) settings+=(--stop-signal "${line#* }") ;;
+            *) changes+=(--change "$line") ;;
+        esac
+    done
     local work
     scratch work
     mkdir "$work/layer"
@@ -21,9 +27,9 @@ layer() {
     trap "docker rm --force '$container' >/dev/null 2>&1" EXIT
     # The host's network: the mirror may be out of reach of the engine's own.
     tar --create --directory "$work/layer" . |
-        docker run --interactive --name "$container" --network host --hostname slipway \
-            --tmpfs /run --tmpfs /tmp:exec,mode=1777 --tmpfs /var/cache/apt --tmpfs /var/lib/apt/lists \
-            "$parent" sh -c 'mkdir /run/layer && tar -x --no-same-owner -C /run/layer && exec /bin/bash -eu /run/layer/script </dev/null' \
+        docker run --interactive --name "$container" --network host --hostname slipway "${settings[@]}" \
+            --tmpfs /mnt --tmpfs /tmp:exec,mode=1777 --tmpfs /var/cache/apt --tmpfs /var/lib/apt/lists \
+            "$parent" sh -c 'mkdir /mnt/layer && tar -x --no-same-owner -C /mnt/layer && exec /bin/bash -eu /mnt/layer/script </dev/null' \
             >"$work/log" 2>&1 ||
         { tail -n 30 "$work/log" >&2 && fail "$image could not be made; the end of what was said is above."; }
     docker commit "${changes[@]}" "$container" "$image" >/dev/null
@@ -41,7 +47,7 @@ pack_layer() {
         proxy_variables
         cat <<'SCRIPT'
 export DEBIAN_FRONTEND=noninteractive
-layer=/run/layer
+layer=/mnt/layer
 if [ -s "$layer/ca.crt" ]; then export SSL_CERT_FILE=$layer/ca.crt NODE_EXTRA_CA_CERTS=$layer/ca.crt; fi
 # Without sources of the machine's the image's own are used.
 [ -n "$(ls "$layer/sources")" ] || cp -r /etc/apt/sources.list /etc/apt/sources.list.d/. "$layer/sources/"
@@ -74,17 +80,17 @@ pack_apt() {
         "${root[@]}" tar --create --directory /etc/apt/auth.conf.d . | tar --extract --no-same-owner --directory "$1/auth"
     fi
     find "$1/sources" -type f -exec \
-        sed -i -E 's#(/usr/share/keyrings|/etc/apt/keyrings|/etc/apt/trusted\.gpg\.d)/#/run/layer/keys/#g' {} +
+        sed -i -E 's#(/usr/share/keyrings|/etc/apt/keyrings|/etc/apt/trusted\.gpg\.d)/#/mnt/layer/keys/#g' {} +
     apt-config dump Acquire >"$1/apt.conf"
     cat >>"$1/apt.conf" <<'CONF'
-Acquire::https::CAInfo "/run/layer/ca.crt";
+Acquire::https::CAInfo "/mnt/layer/ca.crt";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";
 Dir::Etc::SourceList "/dev/null";
-Dir::Etc::SourceParts "/run/layer/sources";
-Dir::Etc::TrustedParts "/run/layer/keys";
-Dir::Etc::NetrcParts "/run/layer/auth";
+Dir::Etc::SourceParts "/mnt/layer/sources";
+Dir::Etc::TrustedParts "/mnt/layer/keys";
+Dir::Etc::NetrcParts "/mnt/layer/auth";
 DPkg::Options { "--force-unsafe-io"; };
 CONF
 }
