@@ -19,12 +19,26 @@ load_seconds=300
 # Longest answer of the API; a rollback waits for its rollout.
 api_seconds=120
 app=hello
+# The example that an app's repository is a copy of.
+declare -A examples=([hello]=hello-docker [hello-python]=hello-python)
 
 # Compiles the server; sets `binary`.
 build_slipway() {
     step "Building slipway (the first time takes some minutes; cargo shows its progress)"
     cargo build --workspace --bin slipway
     binary=$(cargo metadata --no-deps --format-version 1 | json 'd["target_directory"]')/debug/slipway
+}
+
+# Base images for buildpacks: the official ones where they can be pulled, else those
+# named, from Debian packages. Sets `settings`, what the platform has to be told of it.
+make_bases() {
+    settings=()
+    if ! "$root/deploy/stack/build" --can-pull >/dev/null; then
+        "$root/deploy/stack/build" --offline --list "$state/base-images" "$@"
+        settings+=("SLIPWAY_BASE_IMAGES=$state/base-images")
+    fi
+    # Who sets this needs it for downloads, and so do builds.
+    if [[ -n ${SSL_CERT_FILE:-} ]]; then settings+=("SLIPWAY_BUILD_EXTRA_CA=$SSL_CERT_FILE"); fi
 }
 
 # Starts `slipway serve`, or keeps the one that runs if it is of this program.
@@ -189,7 +203,7 @@ make_repository() {
     work=$state/$app
     [[ ! -d $work/.git ]] || return 0
     rm -rf "$work"
-    cp -r "$root/examples/hello-docker" "$work"
+    cp -r "$root/examples/${examples[$app]:-hello-docker}" "$work"
     git init --quiet --initial-branch=main "$work"
 }
 

@@ -1,0 +1,2 @@
+# The line that `make demo` changes.
+MESSAGE = "Hello from Slipway"
