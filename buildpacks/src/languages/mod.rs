@@ -1,5 +1,6 @@
 //! The languages, a folder each.
 
+mod node;
 mod shell;
 
 use std::collections::BTreeMap;
