@@ -19,6 +19,14 @@ const KNOWN: [(&str, &str); 7] = [
     ("is-ci", ""),
 ];
 
+/// Programs whose packages have other names.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("tsc", "typescript"),
+    ("nest", "@nestjs/cli"),
+    ("babel-node", "@babel/node"),
+    ("remix-serve", "@remix-run/serve"),
+];
+
 /// A package.json.
 #[derive(Debug, Clone)]
 pub(crate) struct Package {
@@ -71,6 +79,17 @@ impl Package {
         let keys = ["dependencies", "devDependencies", "optionalDependencies"];
         let all = keys.into_iter().filter_map(|key| self.packages(key)).flatten();
         all.filter_map(|(name, wanted)| Some((name.as_str(), wanted.as_str()?)))
+    }
+
+    /// Whether a word of a command names a dev dependency, or a file of one.
+    pub(crate) fn has_dev_dependency(&self, word: &str) -> bool {
+        let name =
+            PROGRAMS.iter().find(|(program, _)| *program == word).map_or(word, |(_, package)| *package);
+        let is = |package: &str| {
+            name == package || name.strip_prefix(package).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let is_other = self.packages("dependencies").is_some_and(|all| all.keys().any(|package| is(package)));
+        !is_other && self.packages("devDependencies").is_some_and(|all| all.keys().any(|package| is(package)))
     }
 
     pub(crate) fn depends_on(&self, name: &str) -> bool {

@@ -17,6 +17,29 @@ pub(super) fn with_root(tree: &Tree<'_>, root: &Package) -> Result<Vec<Package>,
     Ok(all)
 }
 
+/// The packages that `target` is built after, and itself, in the order of their builds.
+pub(super) fn build_order<'p>(packages: &'p [Package], target: &'p Package) -> Vec<&'p Package> {
+    let mut ordered = Vec::new();
+    visit(packages, target, &mut vec![], &mut ordered);
+    ordered
+}
+
+fn visit<'p>(
+    packages: &'p [Package],
+    at: &'p Package,
+    seen: &mut Vec<&'p str>,
+    ordered: &mut Vec<&'p Package>,
+) {
+    if seen.contains(&at.folder.as_str()) {
+        return;
+    }
+    seen.push(&at.folder);
+    for other in packages.iter().filter(|other| other.folder != at.folder && at.depends_on(other.name())) {
+        visit(packages, other, seen, ordered);
+    }
+    ordered.push(at);
+}
+
 /// The workspaces' folders, in order.
 fn folders(tree: &Tree<'_>, root: &Package) -> Result<Vec<String>, DetectError> {
     let patterns = patterns(tree, root)?;

@@ -121,7 +121,8 @@ impl Manager {
         let spec =
             if version.contains(|c: char| "<>=^~*| ".contains(c)) { format!("'{spec}'") } else { spec };
         let command = format!("npm install --global --no-audit --no-fund --prefix {folder} {spec}");
-        Some(Run::install([command]).cache("npm", npm::CACHE))
+        // It comes before the app is looked at, so no config var of the app's can matter to it.
+        Some(Run { downloads: true, ..Run::new([command]) }.cache("npm", npm::CACHE))
     }
 
     /// Installs what the lockfile says.
@@ -152,6 +153,17 @@ impl Manager {
             (Some(program), Kind::Berry { .. }) => format!("node /app/{program} run {name}"),
             _ => format!("{} run {name}", self.program()),
         }
+    }
+
+    /// Whether a command calls a package manager that the slim image has not.
+    pub(super) fn is_run_by(&self, command: &str) -> bool {
+        let names: &[&str] = match self.kind {
+            Kind::Npm => return false,
+            Kind::Yarn | Kind::Berry { .. } => &["yarn"],
+            Kind::Pnpm => &["pnpm", "pnpx"],
+            Kind::Bun => &["bun", "bunx"],
+        };
+        command.split_whitespace().any(|word| names.contains(&word))
     }
 
     /// Lockfiles that are committed beside the one that is read.
