@@ -58,6 +58,8 @@ pub enum Step {
         to: String,
     },
     Run(Run),
+    /// Debian packages that the language itself needs.
+    Packages(Vec<String>),
 }
 
 /// A `RUN`: its commands run one after another as long as each succeeds.
@@ -141,6 +143,11 @@ impl Stage {
 
     pub(crate) fn copy_from(mut self, from: impl Into<String>, path: &str, to: &str) -> Self {
         self.steps.push(Step::Copy { from: Some(from.into()), paths: vec![path.into()], to: to.into() });
+        self
+    }
+
+    pub(crate) fn packages<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.steps.push(Step::Packages(names.into_iter().map(Into::into).collect()));
         self
     }
 

@@ -97,6 +97,7 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
             format!("COPY {from}{owner}{}", words(paths, to))
         }
         Step::Run(step) => run(step, with),
+        Step::Packages(names) => run(&packages(names, with.extra_ca), with),
     }
 }
 
@@ -154,7 +155,7 @@ fn run(step: &Run, with: Writing<'_>) -> String {
     format!("RUN {mounts}{commands}")
 }
 
-/// Debian packages that the app asks for; the lists of packages stay out of the image.
+/// Debian packages; the lists of packages stay out of the image.
 fn packages(names: &[String], extra_ca: bool) -> Run {
     // apt knows no variable for certificates.
     let ca = if extra_ca { format!(" -o Acquire::https::CAInfo={CA}") } else { String::new() };
