@@ -1,5 +1,9 @@
 //! The languages, a folder each.
 
+mod binaries;
+mod brought;
+mod go;
+mod port;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -13,7 +17,7 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] = &[&shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] = &[&go::BUILDPACK, &shell::BUILDPACK];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
