@@ -1,5 +1,6 @@
 //! The languages, a folder each.
 
+mod go;
 mod node;
 mod python;
 mod shell;
@@ -18,6 +19,9 @@ use crate::version::{self, Chosen, Requirement, Series};
 /// Node.js, and what anything can have comes last.
 pub(crate) const ALL: &[&Buildpack] =
     &[&python::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
+
+pub(crate) const ALL: &[&Buildpack] =
+    &[&python::BUILDPACK, &go::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
