@@ -1,7 +1,10 @@
 //! The languages, a folder each.
 
+mod binaries;
+mod brought;
 mod go;
 mod node;
+mod port;
 mod python;
 mod shell;
 mod static_site;
@@ -17,9 +20,6 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] =
-    &[&python::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
-
 pub(crate) const ALL: &[&Buildpack] =
     &[&python::BUILDPACK, &go::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
 

@@ -72,7 +72,7 @@ impl Recipe {
             lines.push(written(step, is_last, with));
         }
         if is_last {
-            lines.extend([env(&[pair("HOME", "/app"), pair("PORT", "5000")]), format!("USER {USER}")]);
+            lines.extend([env(&[pair("HOME", "/app"), pair("PORT", "8080")]), format!("USER {USER}")]);
             lines.extend(self.command.as_deref().map(command));
         }
         for line in lines {
