@@ -4,6 +4,7 @@ mod binaries;
 mod brought;
 mod go;
 mod port;
+mod rust;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] = &[&go::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] = &[&go::BUILDPACK, &rust::BUILDPACK, &shell::BUILDPACK];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {

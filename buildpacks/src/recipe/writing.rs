@@ -132,8 +132,9 @@ fn quoted(value: &str) -> String {
 fn run(step: &Run, with: Writing<'_>) -> String {
     let mut mounts = Vec::new();
     for cache in &step.caches {
-        mounts
-            .push(format!("--mount=type=cache,id={}-{},target={}", with.cache_scope, cache.name, cache.path));
+        let sharing = if cache.exclusive { ",sharing=locked" } else { "" };
+        let (scope, name, path) = (with.cache_scope, cache.name, &cache.path);
+        mounts.push(format!("--mount=type=cache,id={scope}-{name},target={path}{sharing}"));
     }
     let mut before = Vec::new();
     if step.sees_config {
