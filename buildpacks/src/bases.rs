@@ -51,6 +51,11 @@ impl Bases {
         self.listed.get(official).cloned().unwrap_or_else(|| format!("{}{official}", self.prefix))
     }
 
+    /// Whether the versions of a runtime are those of a list, and no others can be had.
+    pub(crate) fn lists(&self, runtime: &str) -> bool {
+        self.listed.keys().any(|name| name.split_once(':').is_some_and(|(found, _)| found == runtime))
+    }
+
     /// The versions of a runtime that may be used: `tag` with its `{}` replaced has to be an image. `official` are the
     /// series that the official images have today.
     pub(crate) fn offered(&self, runtime: &str, tag: &str, official: &[&str]) -> Vec<Series> {

@@ -1,5 +1,8 @@
 //! Apps without a Dockerfile: real package managers, real registries, and what runs in the end.
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
 use slipway_tests::{App, Door, Platform};
 
 /// A platform for all stories of this file, with the memory that Java wants.
@@ -34,6 +37,18 @@ macro_rules! apps {
 
 apps! {
     a_procfile_with_a_script: "shell", "Shell app: Procfile";
+    node_with_npm: "node-npm", "Node.js app: package.json";
+    node_with_yarn_1: "node-yarn", "Dependencies by yarn";
+    node_with_yarn_berry: "node-berry", "Dependencies by yarn";
+    node_with_yarn_plug_n_play: "node-pnp", "Dependencies by yarn";
+    node_with_pnpm: "node-pnpm", "Dependencies by pnpm";
+    node_with_bun: "node-bun", "Dependencies by bun";
+    node_with_next: "node-next", "Node.js app: package.json";
+    node_with_a_single_page_build: "node-vite", "Node.js app: package.json";
+    node_with_workspaces_of_npm: "node-workspaces", "Node.js app: package.json";
+    node_with_workspaces_of_yarn: "node-yarn-workspaces", "Dependencies by yarn";
+    node_with_workspaces_of_pnpm: "node-pnpm-workspaces", "Dependencies by pnpm";
+    static_files: "static-site", "index.html is in the root";
 }
 
 /// A tree that builds a file from the config var GREETING, and answers with it.
@@ -52,7 +67,8 @@ fn greeter(app: &App) {
 fn config_vars_are_seen_by_the_build_and_a_changed_one_builds_again() {
     let Some(app) = app("build-config") else { return };
     greeter(&app);
-    app.verb(&["config:set", "GREETING=good morning, it's \"early\""]).ok();
+    let greeting = json!({ "GREETING": "good morning, it's \"early\"" });
+    assert_eq!(app.ask("PATCH", "/config-vars", Some(greeting)).status, 200);
     app.push(Door::Ssh).ok();
     assert_eq!(app.answer_now(), "good morning, it's \"early\"");
     let digest = app.build(1)["digest"].clone();
@@ -80,7 +96,8 @@ fn a_folder_of_a_monorepo_is_built_by_its_file_and_by_the_apps_setting() {
     for folder in ["web", "api"] {
         let serve = format!("#!/bin/sh\nexec perl -e '{}'\n", server_in_perl(&format!("this is {folder}")));
         app.write(&format!("{folder}/serve"), &serve);
-        app.git(&["update-index", "--add", "--chmod=+x", &format!("{folder}/serve")]).ok();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(app.path().join(folder).join("serve"), mode).expect("its mode");
     }
     app.write("project.toml", "[slipway]\nfolder = \"web\"\n").commit("a monorepo");
     app.push(Door::Ssh).ok().says("Building the folder web").says("Shell app");
@@ -127,7 +144,7 @@ fn a_misspelt_file_gets_help_and_so_does_a_tree_that_nobody_knows() {
     let Some(app) = app("misspelt") else { return };
     app.write("requirments.txt", "flask\n").write("app.py", "\n").commit("a typing error");
     app.push(Door::Ssh).refused("requirments.txt").says("git mv requirments.txt requirements.txt");
-    app.remove("requirments.txt").commit("nothing");
+    app.remove("requirments.txt").remove("app.py").write("notes.md", "\n").commit("nothing");
     app.push(Door::Ssh).refused("says how to build it").says("requirements.txt").says("package.json");
     assert_eq!(app.remote_ref("refs/heads/main"), None);
 }

@@ -6,6 +6,7 @@ mod go;
 mod node;
 mod port;
 mod python;
+mod rust;
 mod shell;
 mod static_site;
 
@@ -20,8 +21,14 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] =
-    &[&python::BUILDPACK, &go::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] = &[
+    &python::BUILDPACK,
+    &go::BUILDPACK,
+    &rust::BUILDPACK,
+    &node::BUILDPACK,
+    &static_site::BUILDPACK,
+    &shell::BUILDPACK,
+];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {

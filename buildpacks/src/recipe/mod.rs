@@ -82,6 +82,8 @@ pub struct Cache {
     /// Unique within the app.
     pub name: &'static str,
     pub path: String,
+    /// Only one build at a time works in it.
+    pub exclusive: bool,
 }
 
 /// A folder of another stage, at the same path.
@@ -173,7 +175,13 @@ impl Run {
     }
 
     pub(crate) fn cache(mut self, name: &'static str, path: impl Into<String>) -> Self {
-        self.caches.push(Cache { name, path: path.into() });
+        self.caches.push(Cache { name, path: path.into(), exclusive: false });
+        self
+    }
+
+    /// A cache whose files are of one build: another one waits for it.
+    pub(crate) fn exclusive_cache(mut self, name: &'static str, path: impl Into<String>) -> Self {
+        self.caches.push(Cache { name, path: path.into(), exclusive: true });
         self
     }
 

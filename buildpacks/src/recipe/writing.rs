@@ -137,8 +137,9 @@ fn run(step: &Run, with: Writing<'_>) -> String {
     // The outer ones first: a cache may lie in a folder of another stage.
     let mut mounts: Vec<String> = step.binds.iter().map(bound).collect();
     for cache in &step.caches {
-        mounts
-            .push(format!("--mount=type=cache,id={}-{},target={}", with.cache_scope, cache.name, cache.path));
+        let sharing = if cache.exclusive { ",sharing=locked" } else { "" };
+        let (scope, name, path) = (with.cache_scope, cache.name, &cache.path);
+        mounts.push(format!("--mount=type=cache,id={scope}-{name},target={path}{sharing}"));
     }
     let mut before = Vec::new();
     if step.sees_config {

@@ -1,0 +1,3 @@
+module example.com/go-workspace/greeting
+
+go 1.24
