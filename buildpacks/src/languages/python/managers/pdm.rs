@@ -1,6 +1,6 @@
 //! PDM: pdm.lock.
 
-use super::{Installation, install, tool};
+use super::{Installation, install};
 use crate::languages::python::project::Project;
 use crate::recipe::Run;
 
@@ -9,7 +9,8 @@ const CACHE: &str = "/root/.cache/pdm";
 pub(super) fn installation(project: &Project<'_>) -> Installation {
     let own = is_package(project).then(|| Run::install(["pdm sync --prod"]).cache("pdm", CACHE));
     Installation {
-        tool: tool("pdm", None, ">=2,<3"),
+        // With the versions of its own dependencies that it was released with: newer ones have broken it.
+        tool: Some(("pdm", "pdm[locked]>=2,<3".to_owned())),
         // PDM installs into the environment that is active, unless the tree says which one it used on another machine.
         environment: &[("PDM_CHECK_UPDATE", "false"), ("PDM_IGNORE_SAVED_PYTHON", "1")],
         makes_venv: true,
