@@ -3,6 +3,7 @@
 mod binaries;
 mod brought;
 mod go;
+mod java;
 mod port;
 mod rust;
 mod shell;
@@ -18,7 +19,8 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] = &[&go::BUILDPACK, &rust::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] =
+    &[&java::BUILDPACK, &go::BUILDPACK, &rust::BUILDPACK, &shell::BUILDPACK];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
