@@ -12,7 +12,7 @@ fn an_owned_app_moves_as_a_whole_goes_back_as_a_whole_and_rolls_back() {
     app.write("Procfile", PROCFILE);
     app.commit("two types");
     app.verb(&["config:set", "GREETING=a-secret-greeting"]).ok();
-    app.push(Door::Ssh).ok().says("Procfile declares types -> web, worker").says("Released v2");
+    app.push(Door::Ssh).ok().says("Process types -> web, worker").says("Released v2");
     assert_eq!(cluster.browse("shop", "/"), "one");
     assert!(cluster.browse("shop", "/env").contains("a-secret-greeting"));
     assert!(cluster.image_of("shop-worker").contains("@sha256:"));

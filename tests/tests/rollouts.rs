@@ -69,7 +69,7 @@ fn all_process_types_move_or_none() {
     let app = platform.app("all-or-none").answering("good");
     app.write("Procfile", "web: python3 -u server.py\nworker: python3 -c 'import time; time.sleep(900)'\n");
     app.commit("two types");
-    app.push(Door::Ssh).ok().says("Procfile declares types -> web, worker");
+    app.push(Door::Ssh).ok().says("Process types -> web, worker");
     let serving = app.until_containers(2);
     app.write("Procfile", "web: python3 -u server.py\nworker: sh -c 'echo out of oil; exit 5'\n");
     app.answer("bad");

@@ -3,6 +3,7 @@
 mod binaries;
 mod brought;
 mod go;
+mod java;
 mod node;
 mod port;
 mod python;
@@ -23,6 +24,7 @@ use crate::version::{self, Chosen, Requirement, Series};
 /// Node.js, and what anything can have comes last.
 pub(crate) const ALL: &[&Buildpack] = &[
     &python::BUILDPACK,
+    &java::BUILDPACK,
     &go::BUILDPACK,
     &rust::BUILDPACK,
     &node::BUILDPACK,

@@ -1,5 +1,6 @@
 //! What a buildpack decides on: the stages of a build, as data. `writing` makes the Dockerfile of it.
 
+mod keystore;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ pub struct Run {
     pub sees_config: bool,
     /// It talks to package registries, so it trusts the extra CA.
     pub downloads: bool,
+    /// Its tools are programs in Java, which read certificates from a keystore.
+    pub is_java: bool,
 }
 
 /// A cache mount.
@@ -143,7 +146,12 @@ impl Stage {
         self
     }
 
-    pub(crate) fn copy_from(mut self, from: impl Into<String>, path: &str, to: &str) -> Self {
+    pub(crate) fn copy_from(
+        mut self,
+        from: impl Into<String>,
+        path: impl Into<String>,
+        to: impl Into<String>,
+    ) -> Self {
         self.steps.push(Step::Copy { from: Some(from.into()), paths: vec![path.into()], to: to.into() });
         self
     }
@@ -172,6 +180,12 @@ impl Run {
     /// A step of the app's own: its build may fetch things too, so it gets all that an install gets.
     pub(crate) fn build<S: Into<String>>(commands: impl IntoIterator<Item = S>) -> Self {
         Self::install(commands)
+    }
+
+    /// A step whose tools are programs in Java.
+    pub(crate) fn in_java(mut self) -> Self {
+        self.is_java = true;
+        self
     }
 
     pub(crate) fn cache(mut self, name: &'static str, path: impl Into<String>) -> Self {

@@ -4,13 +4,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Bind, Recipe, Run, Stage, Step};
+use super::{Bind, Recipe, Run, Stage, Step, keystore};
 
 /// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
 const USER: &str = "10001:10001";
 /// Where the secrets are mounted.
 const CONFIG: &str = "/run/secrets/config";
-const CA: &str = "/run/secrets/ca";
+pub(super) const CA: &str = "/run/secrets/ca";
 /// How the tools of the languages are told of certificates.
 const CA_VARIABLES: [&str; 9] = [
     "SSL_CERT_FILE",
@@ -150,6 +150,9 @@ fn run(step: &Run, with: Writing<'_>) -> String {
         mounts.push("--mount=type=secret,id=ca".to_owned());
         let variables: Vec<String> = CA_VARIABLES.iter().map(|name| format!("{name}={CA}")).collect();
         before.push(format!("if [ -f {CA} ]; then export \\\n      {}; fi", variables.join(" \\\n      ")));
+        if step.is_java {
+            before.push(format!("if [ -f {CA} ]; then {}; fi", keystore::commands()));
+        }
     }
     let commands = before.iter().chain(&step.commands).cloned().collect::<Vec<_>>().join(" && \\\n    ");
     let mounts: String = mounts.iter().map(|mount| format!("{mount} \\\n    ")).collect();
