@@ -1,7 +1,9 @@
 //! The languages, a folder each.
 
+mod node;
 mod python;
 mod shell;
+mod static_site;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] = &[&python::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] =
+    &[&python::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
@@ -156,7 +159,10 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
     let made = (buildpack.plan)(app)?;
     let command = app.procfile.get("web").or(made.processes.get("web")).cloned();
     let mut notes = made.notes;
-    notes.extend(app.procfile.get("web").and_then(|web| ignored_port(web)));
+    notes.extend(app.procfile.get("web").and_then(|web| ignored_port("Procfile's", web)));
+    if !app.has_web() {
+        notes.extend(made.processes.get("web").and_then(|web| ignored_port("app's own", web)));
+    }
     Ok(Recipe {
         language: buildpack.language,
         buildpack: buildpack.name,
@@ -172,8 +178,8 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
     })
 }
 
-/// A note for a `web` command that names a port of its own, where the router would not look for it.
-fn ignored_port(web: &str) -> Option<String> {
+/// A note for the `web` command of `whose` that names a port of its own, where the router would not look for it.
+fn ignored_port(whose: &str, web: &str) -> Option<String> {
     if web.contains("PORT") {
         return None;
     }
@@ -192,7 +198,7 @@ fn ignored_port(web: &str) -> Option<String> {
         }
     })?;
     Some(format!(
-        "The Procfile's `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
+        "The {whose} `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
          Write $PORT in place of {named}"
     ))
 }

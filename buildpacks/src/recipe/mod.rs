@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::version::Chosen;
 
 pub use writing::Writing;
+pub(crate) use writing::executed;
 
 /// A plan for an app without a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Run {
     pub commands: Vec<String>,
     /// Folders that survive from build to build without being part of the image.
     pub caches: Vec<Cache>,
+    /// Folders of other stages that it sees, and writes to in vain.
+    pub binds: Vec<Bind>,
     /// The config vars are in its environment; a changed one runs it again.
     pub sees_config: bool,
     /// It talks to package registries, so it trusts the extra CA.
@@ -78,6 +81,14 @@ pub struct Run {
 pub struct Cache {
     /// Unique within the app.
     pub name: &'static str,
+    pub path: String,
+}
+
+/// A folder of another stage, at the same path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The stage.
+    pub from: &'static str,
     pub path: String,
 }
 
@@ -124,6 +135,12 @@ impl Stage {
         self
     }
 
+    /// Copies a file or folder of the tree to another place.
+    pub(crate) fn copy_to(mut self, path: &str, to: &str) -> Self {
+        self.steps.push(Step::Copy { from: None, paths: vec![path.into()], to: to.into() });
+        self
+    }
+
     pub(crate) fn copy_from(mut self, from: impl Into<String>, path: &str, to: &str) -> Self {
         self.steps.push(Step::Copy { from: Some(from.into()), paths: vec![path.into()], to: to.into() });
         self
@@ -157,6 +174,12 @@ impl Run {
 
     pub(crate) fn cache(mut self, name: &'static str, path: impl Into<String>) -> Self {
         self.caches.push(Cache { name, path: path.into() });
+        self
+    }
+
+    /// Shows it a folder of another stage without copying that: what is written there is gone after it.
+    pub(crate) fn bind(mut self, from: &'static str, path: impl Into<String>) -> Self {
+        self.binds.push(Bind { from, path: path.into() });
         self
     }
 }

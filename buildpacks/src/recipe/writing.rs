@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Recipe, Run, Stage, Step};
+use super::{Bind, Recipe, Run, Stage, Step};
 
 /// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
 const USER: &str = "10001:10001";
@@ -131,7 +131,11 @@ fn quoted(value: &str) -> String {
 }
 
 fn run(step: &Run, with: Writing<'_>) -> String {
-    let mut mounts = Vec::new();
+    let bound = |bind: &Bind| {
+        format!("--mount=type=bind,from={},source={path},target={path},rw", bind.from, path = bind.path)
+    };
+    // The outer ones first: a cache may lie in a folder of another stage.
+    let mut mounts: Vec<String> = step.binds.iter().map(bound).collect();
     for cache in &step.caches {
         mounts
             .push(format!("--mount=type=cache,id={}-{},target={}", with.cache_scope, cache.name, cache.path));
@@ -163,6 +167,24 @@ fn packages(names: &[String], extra_ca: bool) -> Run {
 /// Exec'ed by a shell, so that variables are filled in and signals reach the program itself.
 fn command(command: &str) -> String {
     let is_list = command.contains([';', '&', '|']);
-    let line = if is_list { command.to_owned() } else { format!("exec {command}") };
+    let line = if is_list { command.to_owned() } else { executed(command) };
     format!("CMD {}", serde_json::json!(["/bin/sh", "-c", line]))
+}
+
+/// With `exec` after the variables that are set for the command alone.
+pub(crate) fn executed(command: &str) -> String {
+    let is_setting = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+    };
+    let mut rest = command;
+    while let Some((word, after)) = rest.split_once(' ') {
+        if !is_setting(word) || word.contains(['"', '\'', '\\']) {
+            break;
+        }
+        rest = after.trim_start();
+    }
+    format!("{}exec {rest}", &command[..command.len() - rest.len()])
 }
