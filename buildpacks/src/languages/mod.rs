@@ -7,6 +7,7 @@ mod java;
 mod node;
 mod port;
 mod python;
+mod ruby;
 mod rust;
 mod shell;
 mod static_site;
@@ -23,6 +24,7 @@ use crate::version::{self, Chosen, Requirement, Series};
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
 pub(crate) const ALL: &[&Buildpack] = &[
+    &ruby::BUILDPACK,
     &python::BUILDPACK,
     &java::BUILDPACK,
     &go::BUILDPACK,
@@ -94,6 +96,22 @@ impl App<'_> {
         match series {
             Some(series) => Ok(Chosen { series, from }),
             None => Err(unsupported(runtime, asked, &offered)),
+        }
+    }
+
+    /// As `version`, but a range that admits the default gets the default: with the newest, packages often lag behind.
+    pub(crate) fn steady_version(
+        &self,
+        runtime: &Runtime,
+        asked: Option<Asked>,
+    ) -> Result<Chosen, DetectError> {
+        let default = self.version(runtime, None)?;
+        let range = asked.as_ref().and_then(|asked| Requirement::parse(&asked.text, asked.tilde));
+        match (&asked, range) {
+            (Some(asked), Some(range)) if range.is_met_by(&default.series) => {
+                Ok(Chosen { series: default.series, from: asked.from.clone() })
+            }
+            _ => self.version(runtime, asked),
         }
     }
 

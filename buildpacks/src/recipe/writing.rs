@@ -61,7 +61,7 @@ impl Recipe {
             lines.push(env(&pairs));
         }
         let mut is_keyed = false;
-        for step in &stage.steps {
+        for (index, step) in stage.steps.iter().enumerate() {
             if let Step::Run(Run { sees_config: true, .. }) = step
                 && !is_keyed
             {
@@ -69,16 +69,32 @@ impl Recipe {
                 lines.push("ARG CONFIG_VERSION".to_owned());
                 is_keyed = true;
             }
-            lines.push(written(step, is_last, with));
+            if is_last && index == 0 && *step == Step::Workdir("/app") {
+                lines.extend(own_folder(&stage.steps));
+            } else {
+                lines.push(written(step, is_last, with));
+            }
         }
         if is_last {
-            lines.extend([env(&[pair("HOME", "/app"), pair("PORT", "8080")]), format!("USER {USER}")]);
+            lines.push(env(&[pair("HOME", "/app"), pair("PORT", "8080")]));
+            lines.extend(needs_root(&stage.steps).then(|| format!("USER {USER}")));
             lines.extend(self.command.as_deref().map(command));
         }
         for line in lines {
             let _ = writeln!(text, "{line}");
         }
     }
+}
+
+/// /app, made by the user that it is to belong to: the app may write in it.
+fn own_folder(steps: &[Step]) -> Vec<String> {
+    let mut lines = vec![format!("USER {USER}"), "WORKDIR /app".to_owned()];
+    lines.extend(needs_root(steps).then(|| "USER root".to_owned()));
+    lines
+}
+
+fn needs_root(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Run(_) | Step::Packages(_)))
 }
 
 fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {

@@ -3,7 +3,7 @@
 use crate::error::DetectError;
 use crate::languages::python::project::Project;
 use crate::languages::{Asked, Runtime};
-use crate::version::{Chosen, Requirement, Series, Tilde};
+use crate::version::{Chosen, Series, Tilde};
 
 const PYTHON: Runtime = Runtime {
     name: "Python",
@@ -13,16 +13,8 @@ const PYTHON: Runtime = Runtime {
     default: "3.13",
 };
 
-/// A range that admits the default gets the default: the newest Python often comes before the wheels for it.
 pub(super) fn choose(project: &Project<'_>) -> Result<Chosen, DetectError> {
-    let Some(asked) = asked(project)? else { return project.app.version(&PYTHON, None) };
-    let from = asked.from.clone();
-    let range = Requirement::parse(&asked.text, asked.tilde);
-    let default = project.app.version(&PYTHON, None)?;
-    match range {
-        Some(range) if range.is_met_by(&default.series) => Ok(Chosen { series: default.series, from }),
-        _ => project.app.version(&PYTHON, Some(asked)),
-    }
+    project.app.steady_version(&PYTHON, asked(project)?)
 }
 
 /// The first of the files that say so, in the order of how directly they are about this.
