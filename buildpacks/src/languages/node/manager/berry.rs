@@ -52,7 +52,12 @@ pub(super) fn install(manager: &Manager, plug_and_play: bool, wanted: Wanted) ->
 
 pub(super) fn prune(manager: &Manager) -> Run {
     let plug_and_play = matches!(manager.kind, super::Kind::Berry { plug_and_play: true });
-    install(manager, plug_and_play, Wanted::Production)
+    let mut run = install(manager, plug_and_play, Wanted::Production);
+    if plug_and_play {
+        // It leaves archives that nothing needs any more; those that are needed come from the cache mount again.
+        run.commands.insert(0, "rm -rf .yarn/cache .yarn/unplugged".to_owned());
+    }
+    run
 }
 
 fn yarn(manager: &Manager) -> String {
