@@ -20,7 +20,9 @@ fn runs(name: &str, detected: &str) -> Option<App> {
     app.push(Door::Ssh).ok().says(detected).says("Released v1");
     let answer = app.answer_now();
     assert!(answer.contains(&format!("Hello from {name}")), "{answer}");
-    for container in app.until_containers(1) {
+    let containers = app.containers();
+    assert!(!containers.is_empty());
+    for container in containers {
         assert_eq!(app.platform().engine().user(&container), "10001:10001");
     }
     Some(app)
@@ -49,6 +51,22 @@ apps! {
     node_with_workspaces_of_yarn: "node-yarn-workspaces", "Dependencies by yarn";
     node_with_workspaces_of_pnpm: "node-pnpm-workspaces", "Dependencies by pnpm";
     static_files: "static-site", "index.html is in the root";
+    python_with_pip: "python-pip", "Python app: requirements.txt";
+    python_with_poetry: "python-poetry", "Dependencies by Poetry";
+    python_with_pipenv: "python-pipenv", "Dependencies by Pipenv";
+    python_with_pdm: "python-pdm", "Dependencies by PDM";
+    python_with_uv: "python-uv", "Dependencies by uv";
+    python_with_django: "python-django", "Python app";
+    go_with_modules: "go-modules", "Go app: go.mod";
+    go_with_a_workspace: "go-workspace", "Go app: go.work";
+    go_vendored: "go-vendored", "Go app: go.mod";
+    rust_with_cargo: "rust-cargo", "Rust app: Cargo.toml";
+    rust_with_a_workspace: "rust-workspace", "Rust app: Cargo.toml";
+    java_with_maven: "java-maven", "Java app: pom.xml";
+    java_with_spring: "java-spring", "Java app: pom.xml";
+    ruby_with_rack: "ruby-rack", "Ruby app: Gemfile";
+    ruby_vendored: "ruby-vendored", "Ruby app: Gemfile";
+    ruby_with_assets_by_node: "ruby-node", "Ruby app: Gemfile";
 }
 
 /// A tree that builds a file from the config var GREETING, and answers with it.
