@@ -63,7 +63,7 @@ SCRIPT
         cat
         cat <<'SCRIPT'
 find /var/log -type f -delete
-rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /root/.npm /root/.cache
+rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /root/.npm /root/.cache /root/.config
 SCRIPT
     } >"$1/script"
     chmod -R u+rwX,go+rX "$1"
