@@ -3,11 +3,11 @@
 # client, BuildKit or not, near or far.
 # shellcheck shell=bash
 
-# Makes the image $1 on top of $2, with the lines of a Dockerfile that follow, of which
-# one must be CMD (else it would be the container's); the
-# script is read from stdin, and files for it from the directory $layer_files, if
-# that is set. What the machine needs to reach its package mirror is sent along into
-# memory of the container, so that nothing of it stays in the image.
+# Makes the image $1 on top of $2, with the lines of a Dockerfile that follow; CMD has
+# to be among them, else it is the container's. The script is read from stdin, and
+# files for it from the directory $layer_files, if that is set. What the machine needs
+# to reach its package mirror is sent along into memory of the container, so that
+# nothing of it stays in the image.
 layer() {
     local image=$1 parent=$2 line changes=() settings=() container
     shift 2
@@ -63,7 +63,7 @@ SCRIPT
         cat
         cat <<'SCRIPT'
 find /var/log -type f -delete
-rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /root/.npm /root/.cache
+rm -rf /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old /root/.npm /root/.cache /root/.config
 SCRIPT
     } >"$1/script"
     chmod -R u+rwX,go+rX "$1"
@@ -72,7 +72,6 @@ SCRIPT
 # apt's settings, keys and passwords of this machine.
 pack_apt() {
     local ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
-    [[ ! -r $ca ]] || cp "$ca" "$1/ca.crt"
     mkdir "$1/keys" "$1/auth"
     find /usr/share/keyrings /etc/apt/keyrings /etc/apt/trusted.gpg.d \
         \( -name '*.gpg' -o -name '*.pgp' -o -name '*.asc' \) -exec cp -- {} "$1/keys" \; 2>/dev/null || true
@@ -82,8 +81,11 @@ pack_apt() {
     find "$1/sources" -type f -exec \
         sed -i -E 's#(/usr/share/keyrings|/etc/apt/keyrings|/etc/apt/trusted\.gpg\.d)/#/mnt/layer/keys/#g' {} +
     apt-config dump Acquire >"$1/apt.conf"
+    if [[ -r $ca ]]; then
+        cp "$ca" "$1/ca.crt"
+        echo 'Acquire::https::CAInfo "/mnt/layer/ca.crt";' >>"$1/apt.conf"
+    fi
     cat >>"$1/apt.conf" <<'CONF'
-Acquire::https::CAInfo "/mnt/layer/ca.crt";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";

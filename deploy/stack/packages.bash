@@ -37,7 +37,8 @@ image_from_packages() {
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/resolv.conf" "$1/etc/hostname"' \
-        "${words[@]}" "$suite" "$work/root.tar"
+        "${words[@]}" "$suite" "$work/root.tar" >"$work/log" 2>&1 ||
+        { tail -n 30 "$work/log" >&2 && fail "$image could not be made; the end of what mmdebstrap said is above."; }
     docker import "${changes[@]}" "$work/root.tar" "$image" >/dev/null
     rm -rf "$work"
 }

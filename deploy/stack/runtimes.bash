@@ -60,9 +60,15 @@ on() {
 }
 
 make_debian_slim() {
+    local packages=ca-certificates,tzdata,libssl3,libstdc++6,bash words=()
+    # Else the package that merges /usr into one afterwards brings all of Perl.
+    if [[ $suite = bookworm ]]; then
+        packages+=,usr-is-merged
+        words=(--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr)
+    fi
     # As in the official image: no package starts a service while it is installed.
     # shellcheck disable=SC2016 # the hook's $1 is mmdebstrap's: the new root
-    image_from_packages "slipway/$1" ca-certificates,tzdata,libssl3,libstdc++6,bash \
+    image_from_packages "slipway/$1" "$packages" "${words[@]}" --skip=chroot/policy-rc.d \
         --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"' \
         -- 'CMD ["bash"]'
 }
