@@ -11,13 +11,13 @@ const USER: &str = "10001:10001";
 /// Where the secrets are mounted.
 const CONFIG: &str = "/run/secrets/config";
 pub(super) const CA: &str = "/run/secrets/ca";
-/// How the tools of the languages are told of certificates.
-const CA_VARIABLES: [&str; 9] = [
+/// How the tools of the languages are told of certificates. Not Yarn's variable: Node.js reads its own for it, and Yarn 3 stops
+/// at a setting that it does not know.
+const CA_VARIABLES: [&str; 8] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
-    "YARN_HTTPS_CA_FILE_PATH",
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO",

@@ -101,12 +101,17 @@ impl Parts<'_> {
 
     /// Whether nothing needs the dev dependencies from the start.
     fn installs_production_only(&self) -> bool {
-        let scripts = self.packages.iter().any(Package::has_lifecycle_scripts);
-        self.builds.is_empty() && !scripts && !self.keeps_dev
+        self.builds.is_empty() && !self.has_scripts() && !self.keeps_dev && self.manager.prunes
     }
 
     fn prunes(&self) -> bool {
-        self.has_dev_dependencies() && !self.keeps_dev && !self.installs_production_only()
+        // bun installs again, and the app's own scripts may need what is left out then.
+        let can = self.manager.prunes && !(self.manager.kind == Kind::Bun && self.has_scripts());
+        can && self.has_dev_dependencies() && !self.keeps_dev && !self.installs_production_only()
+    }
+
+    fn has_scripts(&self) -> bool {
+        self.packages.iter().any(Package::has_lifecycle_scripts)
     }
 
     /// Whether the build writes among the packages what the app needs.

@@ -35,6 +35,13 @@ pub(super) fn version_of(form: Option<u32>) -> &'static str {
     }
 }
 
+/// Whether the version, or the program by its name, knows `workspaces focus`.
+pub(super) fn can_focus(tree: &Tree<'_>, version: &str) -> bool {
+    let version = version.rsplit_once("yarn-").map_or(version, |(_, version)| version);
+    let is_older = version.starts_with(['2', '3']);
+    !is_older || tree.has(".yarn/plugins/@yarnpkg/plugin-workspace-tools.cjs")
+}
+
 pub(super) fn install(manager: &Manager, plug_and_play: bool, wanted: Wanted) -> Run {
     let yarn = yarn(manager);
     let immutable = if manager.lockfile.is_some() { " --immutable" } else { " --no-immutable" };

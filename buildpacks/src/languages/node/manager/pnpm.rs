@@ -29,7 +29,7 @@ pub(super) fn install(locked: bool, wanted: Wanted) -> Run {
 
 /// Without an age at which packages that nobody needs any more go, they stay for a week.
 pub(super) fn prune() -> Run {
-    run("pnpm install --frozen-lockfile --prod --offline --ignore-scripts --config.modules-cache-max-age=0"
+    run("pnpm install --frozen-lockfile --prod --prefer-offline --ignore-scripts --config.modules-cache-max-age=0"
         .to_owned())
 }
 
