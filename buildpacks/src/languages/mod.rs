@@ -1,6 +1,7 @@
 //! The languages, a folder each.
 
 mod node;
+mod php;
 mod python;
 mod ruby;
 mod shell;
@@ -17,8 +18,14 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] =
-    &[&ruby::BUILDPACK, &python::BUILDPACK, &node::BUILDPACK, &static_site::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] = &[
+    &ruby::BUILDPACK,
+    &python::BUILDPACK,
+    &php::BUILDPACK,
+    &node::BUILDPACK,
+    &static_site::BUILDPACK,
+    &shell::BUILDPACK,
+];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
