@@ -5,6 +5,7 @@ mod brought;
 mod go;
 mod java;
 mod node;
+mod php;
 mod port;
 mod python;
 mod ruby;
@@ -26,6 +27,7 @@ use crate::version::{self, Chosen, Requirement, Series};
 pub(crate) const ALL: &[&Buildpack] = &[
     &ruby::BUILDPACK,
     &python::BUILDPACK,
+    &php::BUILDPACK,
     &java::BUILDPACK,
     &go::BUILDPACK,
     &rust::BUILDPACK,

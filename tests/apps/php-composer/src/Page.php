@@ -1,0 +1,13 @@
+<?php
+
+namespace App;
+
+use Slipway\Greeting\Greeting;
+
+final class Page
+{
+    public function text(): string
+    {
+        return Greeting::of('php-composer');
+    }
+}
