@@ -4,9 +4,13 @@ mod binaries;
 mod brought;
 mod go;
 mod java;
+mod node;
 mod port;
+mod python;
+mod ruby;
 mod rust;
 mod shell;
+mod static_site;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +23,16 @@ use crate::version::{self, Chosen, Requirement, Series};
 
 /// In the order in which they are asked: a language whose apps often bring a package.json for their assets comes before
 /// Node.js, and what anything can have comes last.
-pub(crate) const ALL: &[&Buildpack] =
-    &[&java::BUILDPACK, &go::BUILDPACK, &rust::BUILDPACK, &shell::BUILDPACK];
+pub(crate) const ALL: &[&Buildpack] = &[
+    &ruby::BUILDPACK,
+    &python::BUILDPACK,
+    &java::BUILDPACK,
+    &go::BUILDPACK,
+    &rust::BUILDPACK,
+    &node::BUILDPACK,
+    &static_site::BUILDPACK,
+    &shell::BUILDPACK,
+];
 
 /// What each language's folder has to offer.
 pub(crate) struct Buildpack {
@@ -84,6 +96,22 @@ impl App<'_> {
         match series {
             Some(series) => Ok(Chosen { series, from }),
             None => Err(unsupported(runtime, asked, &offered)),
+        }
+    }
+
+    /// As `version`, but a range that admits the default gets the default: with the newest, packages often lag behind.
+    pub(crate) fn steady_version(
+        &self,
+        runtime: &Runtime,
+        asked: Option<Asked>,
+    ) -> Result<Chosen, DetectError> {
+        let default = self.version(runtime, None)?;
+        let range = asked.as_ref().and_then(|asked| Requirement::parse(&asked.text, asked.tilde));
+        match (&asked, range) {
+            (Some(asked), Some(range)) if range.is_met_by(&default.series) => {
+                Ok(Chosen { series: default.series, from: asked.from.clone() })
+            }
+            _ => self.version(runtime, asked),
         }
     }
 
@@ -162,7 +190,10 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
     let made = (buildpack.plan)(app)?;
     let command = app.procfile.get("web").or(made.processes.get("web")).cloned();
     let mut notes = made.notes;
-    notes.extend(app.procfile.get("web").and_then(|web| ignored_port(web)));
+    notes.extend(app.procfile.get("web").and_then(|web| ignored_port("Procfile's", web)));
+    if !app.has_web() {
+        notes.extend(made.processes.get("web").and_then(|web| ignored_port("app's own", web)));
+    }
     Ok(Recipe {
         language: buildpack.language,
         buildpack: buildpack.name,
@@ -178,8 +209,8 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
     })
 }
 
-/// A note for a `web` command that names a port of its own, where the router would not look for it.
-fn ignored_port(web: &str) -> Option<String> {
+/// A note for the `web` command of `whose` that names a port of its own, where the router would not look for it.
+fn ignored_port(whose: &str, web: &str) -> Option<String> {
     if web.contains("PORT") {
         return None;
     }
@@ -198,7 +229,7 @@ fn ignored_port(web: &str) -> Option<String> {
         }
     })?;
     Some(format!(
-        "The Procfile's `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
+        "The {whose} `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
          Write $PORT in place of {named}"
     ))
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::version::Chosen;
 
 pub use writing::Writing;
+pub(crate) use writing::executed;
 
 /// A plan for an app without a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub enum Step {
         to: String,
     },
     Run(Run),
+    /// Debian packages that the language itself needs.
+    Packages(Vec<String>),
 }
 
 /// A `RUN`: its commands run one after another as long as each succeeds.
@@ -66,6 +69,8 @@ pub struct Run {
     pub commands: Vec<String>,
     /// Folders that survive from build to build without being part of the image.
     pub caches: Vec<Cache>,
+    /// Folders of other stages that it sees, and writes to in vain.
+    pub binds: Vec<Bind>,
     /// The config vars are in its environment; a changed one runs it again.
     pub sees_config: bool,
     /// It talks to package registries, so it trusts the extra CA.
@@ -82,6 +87,14 @@ pub struct Cache {
     pub path: String,
     /// Only one build at a time works in it.
     pub exclusive: bool,
+}
+
+/// A folder of another stage, at the same path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The stage.
+    pub from: &'static str,
+    pub path: String,
 }
 
 impl Stage {
@@ -127,13 +140,19 @@ impl Stage {
         self
     }
 
-    pub(crate) fn copy_from(
-        mut self,
-        from: impl Into<String>,
-        path: impl Into<String>,
-        to: impl Into<String>,
-    ) -> Self {
+    /// Copies a file or folder of the tree to another place.
+    pub(crate) fn copy_to(mut self, path: &str, to: &str) -> Self {
+        self.steps.push(Step::Copy { from: None, paths: vec![path.into()], to: to.into() });
+        self
+    }
+
+    pub(crate) fn copy_from(mut self, from: impl Into<String>, path: &str, to: &str) -> Self {
         self.steps.push(Step::Copy { from: Some(from.into()), paths: vec![path.into()], to: to.into() });
+        self
+    }
+
+    pub(crate) fn packages<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.steps.push(Step::Packages(names.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -172,6 +191,12 @@ impl Run {
     /// A cache whose files are of one build: another one waits for it.
     pub(crate) fn exclusive_cache(mut self, name: &'static str, path: impl Into<String>) -> Self {
         self.caches.push(Cache { name, path: path.into(), exclusive: true });
+        self
+    }
+
+    /// Shows it a folder of another stage without copying that: what is written there is gone after it.
+    pub(crate) fn bind(mut self, from: &'static str, path: impl Into<String>) -> Self {
+        self.binds.push(Bind { from, path: path.into() });
         self
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Recipe, Run, Stage, Step, keystore};
+use super::{Bind, Recipe, Run, Stage, Step, keystore};
 
 /// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
 const USER: &str = "10001:10001";
@@ -61,7 +61,7 @@ impl Recipe {
             lines.push(env(&pairs));
         }
         let mut is_keyed = false;
-        for step in &stage.steps {
+        for (index, step) in stage.steps.iter().enumerate() {
             if let Step::Run(Run { sees_config: true, .. }) = step
                 && !is_keyed
             {
@@ -69,16 +69,32 @@ impl Recipe {
                 lines.push("ARG CONFIG_VERSION".to_owned());
                 is_keyed = true;
             }
-            lines.push(written(step, is_last, with));
+            if is_last && index == 0 && *step == Step::Workdir("/app") {
+                lines.extend(own_folder(&stage.steps));
+            } else {
+                lines.push(written(step, is_last, with));
+            }
         }
         if is_last {
-            lines.extend([env(&[pair("HOME", "/app"), pair("PORT", "5000")]), format!("USER {USER}")]);
+            lines.push(env(&[pair("HOME", "/app"), pair("PORT", "5000")]));
+            lines.extend(needs_root(&stage.steps).then(|| format!("USER {USER}")));
             lines.extend(self.command.as_deref().map(command));
         }
         for line in lines {
             let _ = writeln!(text, "{line}");
         }
     }
+}
+
+/// /app, made by the user that it is to belong to: the app may write in it.
+fn own_folder(steps: &[Step]) -> Vec<String> {
+    let mut lines = vec![format!("USER {USER}"), "WORKDIR /app".to_owned()];
+    lines.extend(needs_root(steps).then(|| "USER root".to_owned()));
+    lines
+}
+
+fn needs_root(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Run(_) | Step::Packages(_)))
 }
 
 fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
@@ -97,6 +113,7 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
             format!("COPY {from}{owner}{}", words(paths, to))
         }
         Step::Run(step) => run(step, with),
+        Step::Packages(names) => run(&packages(names, with.extra_ca), with),
     }
 }
 
@@ -130,7 +147,11 @@ fn quoted(value: &str) -> String {
 }
 
 fn run(step: &Run, with: Writing<'_>) -> String {
-    let mut mounts = Vec::new();
+    let bound = |bind: &Bind| {
+        format!("--mount=type=bind,from={},source={path},target={path},rw", bind.from, path = bind.path)
+    };
+    // The outer ones first: a cache may lie in a folder of another stage.
+    let mut mounts: Vec<String> = step.binds.iter().map(bound).collect();
     for cache in &step.caches {
         let sharing = if cache.exclusive { ",sharing=locked" } else { "" };
         let (scope, name, path) = (with.cache_scope, cache.name, &cache.path);
@@ -154,7 +175,7 @@ fn run(step: &Run, with: Writing<'_>) -> String {
     format!("RUN {mounts}{commands}")
 }
 
-/// Debian packages that the app asks for; the lists of packages stay out of the image.
+/// Debian packages; the lists of packages stay out of the image.
 fn packages(names: &[String], extra_ca: bool) -> Run {
     // apt knows no variable for certificates.
     let ca = if extra_ca { format!(" -o Acquire::https::CAInfo={CA}") } else { String::new() };
@@ -166,6 +187,24 @@ fn packages(names: &[String], extra_ca: bool) -> Run {
 /// Exec'ed by a shell, so that variables are filled in and signals reach the program itself.
 fn command(command: &str) -> String {
     let is_list = command.contains([';', '&', '|']);
-    let line = if is_list { command.to_owned() } else { format!("exec {command}") };
+    let line = if is_list { command.to_owned() } else { executed(command) };
     format!("CMD {}", serde_json::json!(["/bin/sh", "-c", line]))
+}
+
+/// With `exec` after the variables that are set for the command alone.
+pub(crate) fn executed(command: &str) -> String {
+    let is_setting = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+    };
+    let mut rest = command;
+    while let Some((word, after)) = rest.split_once(' ') {
+        if !is_setting(word) || word.contains(['"', '\'', '\\']) {
+            break;
+        }
+        rest = after.trim_start();
+    }
+    format!("{}exec {rest}", &command[..command.len() - rest.len()])
 }

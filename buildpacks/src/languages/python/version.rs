@@ -1,0 +1,53 @@
+//! Which Python an app gets.
+
+use crate::error::DetectError;
+use crate::languages::python::project::Project;
+use crate::languages::{Asked, Runtime};
+use crate::version::{Chosen, Series, Tilde};
+
+const PYTHON: Runtime = Runtime {
+    name: "Python",
+    image: "python",
+    tag: "{}-slim",
+    official: &["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"],
+    default: "3.13",
+};
+
+pub(super) fn choose(project: &Project<'_>) -> Result<Chosen, DetectError> {
+    project.app.steady_version(&PYTHON, asked(project)?)
+}
+
+/// The first of the files that say so, in the order of how directly they are about this.
+fn asked(project: &Project<'_>) -> Result<Option<Asked>, DetectError> {
+    for file in ["runtime.txt", ".python-version"] {
+        if let Some(line) = project.app.tree.first_line(file)? {
+            return Ok(Some(asking(&without_name(&line), file, Tilde::LastGiven)));
+        }
+    }
+    let of_pipfile = ["python_full_version", "python_version"];
+    let pipfile = of_pipfile.iter().find_map(|key| project.pipfile_text(&["requires", key]));
+    let of_project = project.pyproject_text(&["project", "requires-python"]);
+    let of_poetry = project.pyproject_text(&["tool", "poetry", "dependencies", "python"]);
+    let all = [
+        (pipfile, "[requires] of Pipfile", Tilde::LastGiven),
+        (of_project, "requires-python of pyproject.toml", Tilde::LastGiven),
+        (of_poetry, "[tool.poetry.dependencies] of pyproject.toml", Tilde::Patch),
+    ];
+    Ok(all.into_iter().find_map(|(text, from, tilde)| Some(asking(text?, from, tilde))))
+}
+
+fn asking(text: &str, from: &str, tilde: Tilde) -> Asked {
+    Asked { text: text.to_owned(), tilde, from: from.to_owned() }
+}
+
+/// `python-3.12.1` as `3.12.1`.
+fn without_name(line: &str) -> String {
+    let version =
+        ["cpython-", "cpython@", "python-", "python@"].iter().find_map(|name| line.strip_prefix(name));
+    version.unwrap_or(line).to_owned()
+}
+
+/// Whether the standard library reads TOML.
+pub(super) fn reads_toml(series: &Series) -> bool {
+    Series::parse("3.11").is_some_and(|first| *series >= first)
+}

@@ -1,0 +1,11 @@
+"""Answers with its own name."""
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+
+app = FastAPI()
+
+
+@app.get("/", response_class=PlainTextResponse)
+def index():
+    return "Hello from python-uv\n"
