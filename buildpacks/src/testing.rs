@@ -89,7 +89,8 @@ fn parse(fixture: &str) -> (BTreeMap<String, String>, Fixture) {
             files.add(path, text, executable);
         }
     };
-    for line in fixture.lines() {
+    // Not `lines`, which would take the line ends of Windows away.
+    for line in fixture.strip_suffix('\n').unwrap_or(fixture).split('\n') {
         if let Some((path, flag)) = line.strip_prefix("-- ").and_then(|rest| rest.split_once(" --")) {
             add(current.replace((path.to_owned(), flag.trim() == "executable", String::new())));
         } else if let Some((_, _, text)) = &mut current {

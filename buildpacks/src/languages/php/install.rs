@@ -44,7 +44,7 @@ pub(super) fn build(
 
 impl Built {
     pub(super) fn bring(&self, run: Stage) -> Stage {
-        self.copies.iter().fold(run, |run, (stage, path, to)| run.copy_from(*stage, path, to))
+        self.copies.iter().fold(run, |run, (stage, path, to)| run.copy_from(*stage, *path, *to))
     }
 }
 

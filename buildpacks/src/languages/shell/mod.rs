@@ -1,5 +1,7 @@
 //! A Procfile alone, with scripts or programs that the commit brings.
 
+mod notes;
+
 use crate::error::DetectError;
 use crate::languages::{App, Buildpack, Made};
 use crate::recipe::Stage;
@@ -23,20 +25,7 @@ fn detect(app: &App<'_>) -> Result<Option<String>, DetectError> {
 
 fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     let stage = Stage::new("run", app.bases.image(BASE)).copy_all();
-    Ok(Made { stages: vec![stage], notes: not_executable(app), ..Made::default() })
-}
-
-/// Scripts that git does not know as executable: they would fail with "Permission denied".
-fn not_executable(app: &App<'_>) -> Vec<String> {
-    let first_words = app.procfile.iter().filter_map(|(name, command)| {
-        Some((name, command.split_whitespace().next()?.trim_start_matches("./")))
-    });
-    let notes = first_words.filter(|(_, path)| app.tree.has(path) && !app.tree.is_executable(path)).map(|(name, path)| {
-        format!(
-            "`{path}`, which the Procfile's `{name}` runs, is not executable: git update-index --chmod=+x {path}, then commit"
-        )
-    });
-    notes.collect()
+    Ok(Made { stages: vec![stage], notes: notes::of(app), ..Made::default() })
 }
 
 #[cfg(test)]
