@@ -1,13 +1,12 @@
 //! Pipenv: Pipfile.lock.
 
-use super::{Installation, install, tool};
+use super::{Installation, PIP_CACHE, install, tool};
 use crate::languages::python::project::Project;
 
 pub(super) fn installation(project: &Project<'_>) -> Installation {
     // `--deploy` refuses a lockfile that is older than the Pipfile.
-    let run = install(["pipenv install --deploy"])
-        .cache("pip", "/root/.cache/pip")
-        .cache("pipenv", "/root/.cache/pipenv");
+    let run =
+        install(["pipenv install --deploy"]).cache("pip", PIP_CACHE).cache("pipenv", "/root/.cache/pipenv");
     Installation {
         tool: tool("pipenv", None, ""),
         environment: &[("PIPENV_VERBOSITY", "-1"), ("PIP_NO_COMPILE", "1")],
