@@ -9,7 +9,7 @@ pub(super) fn installation(project: &Project<'_>) -> Installation {
         install(["pipenv install --deploy"]).cache("pip", PIP_CACHE).cache("pipenv", "/root/.cache/pipenv");
     Installation {
         tool: tool("pipenv", None, ""),
-        environment: &[("PIPENV_VERBOSITY", "-1"), ("PIP_NO_COMPILE", "1")],
+        environment: &[("PIPENV_VERBOSITY", "-1"), ("PIP_COMPILE", "0")],
         makes_venv: true,
         files: vec!["Pipfile".to_owned(), "Pipfile.lock".to_owned()],
         folders: project.path_dependencies(),
