@@ -11,13 +11,13 @@ const USER: &str = "10001:10001";
 /// Where the secrets are mounted.
 const CONFIG: &str = "/run/secrets/config";
 const CA: &str = "/run/secrets/ca";
-/// How the tools of the languages are told of certificates.
-const CA_VARIABLES: [&str; 9] = [
+/// How the tools of the languages are told of certificates. Not Yarn's variable: Node.js reads its own for it, and Yarn 3 stops
+/// at a setting that it does not know.
+const CA_VARIABLES: [&str; 8] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
-    "YARN_HTTPS_CA_FILE_PATH",
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO",
@@ -180,15 +180,16 @@ fn packages(names: &[String], extra_ca: bool) -> Run {
     Run { downloads: true, ..run }
 }
 
-/// Exec'ed by a shell, so that variables are filled in and signals reach the program itself.
+/// Run by a shell, so that variables are filled in.
 fn command(command: &str) -> String {
-    let is_list = command.contains([';', '&', '|']);
-    let line = if is_list { command.to_owned() } else { executed(command) };
-    format!("CMD {}", serde_json::json!(["/bin/sh", "-c", line]))
+    format!("CMD {}", serde_json::json!(["/bin/sh", "-c", executed(command)]))
 }
 
-/// With `exec` after the variables that are set for the command alone.
+/// With `exec`, so that signals reach the program itself; after the variables that are set for the command alone.
 pub(crate) fn executed(command: &str) -> String {
+    if command.contains([';', '&', '|']) {
+        return command.to_owned();
+    }
     let is_setting = |word: &str| {
         let name = word.split_once('=').map(|(name, _)| name);
         name.is_some_and(|name| {

@@ -80,3 +80,60 @@ impl Assets {
         Run::build(self.script.map(|script| self.manager.script(script)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::source::Tree;
+    use crate::{Bases, Choice, Files};
+
+    fn with<T>(files: &[(&str, &str)], look: impl FnOnce(Option<Assets>) -> T) -> T {
+        let mut tree = Files::default();
+        for (path, text) in files {
+            tree.add(*path, *text, false);
+        }
+        let (tree, choice) = (Tree::new(&tree), Choice::default());
+        let (procfile, bases) = (BTreeMap::new(), Bases::default());
+        let app = App { tree: &tree, choice: &choice, procfile: &procfile, bases: &bases };
+        look(assets(&app).expect("plain files"))
+    }
+
+    #[test]
+    fn an_app_of_another_language_builds_in_a_stage_of_its_own_or_with_node_in_its_own_stage() {
+        let package = r#"{ "packageManager": "pnpm@10.34.8", "scripts": { "build": "vite build" } }"#;
+        let stages = with(&[("package.json", package), ("pnpm-lock.yaml", ""), (".nvmrc", "22")], |assets| {
+            let assets = assets.expect("a package.json");
+            assert!(assets.has_build());
+            assert_eq!((assets.package_manager, assets.version.series.to_string().as_str()), ("pnpm", "22"));
+            [assets.stage(), assets.install_in(assets.bring_node(Stage::new("build", "ruby:3.4")))]
+        });
+        let install = "RUN npm install --global --no-audit --no-fund --prefix /opt/pnpm pnpm@10.34.8\n\
+                       COPY package.json pnpm-lock.yaml ./\n\
+                       RUN CI=true pnpm install --frozen-lockfile --prod=false --store-dir /root/.local/share/pnpm/store";
+        assert_eq!(summary(&stages[0]), format!("{install}\nCOPY . ./\nRUN pnpm run build"));
+        let node = "COPY /usr/local/bin/node /usr/local/bin/node\n\
+                    COPY /usr/local/lib/node_modules /usr/local/lib/node_modules\n\
+                    RUN ln -sf ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm && \
+                    ln -sf ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx";
+        assert_eq!(summary(&stages[1]), format!("{node}\n{install}"));
+    }
+
+    #[test]
+    fn without_a_package_there_are_none_and_without_a_script_nothing_is_built() {
+        assert!(with(&[("Gemfile", "")], |assets| assets.is_none()));
+        assert!(with(&[("package.json", "{}")], |assets| assets.is_some_and(|assets| !assets.has_build())));
+    }
+
+    /// Each COPY and RUN in a line.
+    fn summary(stage: &Stage) -> String {
+        use crate::recipe::Step;
+        let line = |step: &Step| match step {
+            Step::Copy { paths, to, .. } => Some(format!("COPY {} {to}", paths.join(" "))),
+            Step::Run(run) => Some(format!("RUN {}", run.commands.join(" && "))),
+            _ => None,
+        };
+        stage.steps.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+    }
+}

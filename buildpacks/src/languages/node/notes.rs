@@ -26,6 +26,13 @@ pub(super) fn lockfiles(tree: &Tree<'_>, manager: &Manager, has_packages: bool) 
             manager.name()
         ));
     }
+    if !manager.prunes {
+        notes.push(
+            "Yarn before 4 cannot take the dev dependencies out of the image without a plugin. Commit it: \
+             yarn plugin import workspace-tools && git add .yarn/plugins .yarnrc.yml"
+                .to_owned(),
+        );
+    }
     if tree.has_folder("node_modules") {
         notes.push(
             "node_modules is committed, and made for another machine. Take it away: git rm -r --cached node_modules && \

@@ -64,7 +64,7 @@ fn build(package: &Package) -> Option<String> {
     Some(text)
 }
 
-fn is_next_export(tree: &Tree<'_>, package: &Package) -> Result<bool, DetectError> {
+pub(super) fn is_next_export(tree: &Tree<'_>, package: &Package) -> Result<bool, DetectError> {
     let names = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
     for name in names {
         let text = tree.text(&super::manifests::inside(&package.folder, name))?.unwrap_or_default();

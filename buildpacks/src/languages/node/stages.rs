@@ -39,17 +39,12 @@ impl Parts<'_> {
     pub(super) fn server(&self) -> Vec<Stage> {
         let mut stages = self.until_built();
         let builds = !self.builds.is_empty();
-        let mut installed = DEPENDENCIES;
+        // What the build leaves among the packages is part of the app, so there they are taken after it.
+        let mut installed = if builds && self.generates() { BUILD } else { DEPENDENCIES };
         if self.has_packages() && self.prunes() {
-            // What the build leaves among the packages is part of the app, so there they are pruned after it.
-            let from = if builds && self.builds_in_place() { BUILD } else { DEPENDENCIES };
-            stages.push(
-                Stage { steps: Vec::new(), ..Stage::new(PRODUCTION, from) }
-                    .run(self.made_whole(self.manager.prune())),
-            );
+            let stage = Stage { steps: Vec::new(), ..Stage::new(PRODUCTION, installed) };
+            stages.push(stage.run(self.made_whole(self.manager.prune())));
             installed = PRODUCTION;
-        } else if self.has_packages() && builds && self.builds_in_place() {
-            installed = BUILD;
         }
         let files = if builds && self.builds_in_place() {
             let gone = self.installed().join(" ");
@@ -106,24 +101,33 @@ impl Parts<'_> {
 
     /// Whether nothing needs the dev dependencies from the start.
     fn installs_production_only(&self) -> bool {
-        let scripts = self.packages.iter().any(Package::has_lifecycle_scripts);
-        self.builds.is_empty() && !scripts && !self.keeps_dev
+        self.builds.is_empty() && !self.has_scripts() && !self.keeps_dev && self.manager.prunes
     }
 
     fn prunes(&self) -> bool {
-        self.has_dev_dependencies() && !self.keeps_dev && !self.installs_production_only()
+        // bun installs again, and the app's own scripts may need what is left out then.
+        let can = self.manager.prunes && !(self.manager.kind == Kind::Bun && self.has_scripts());
+        can && self.has_dev_dependencies() && !self.keeps_dev && !self.installs_production_only()
     }
 
-    /// Whether the build writes among the packages what the app needs, or packages lie in no folder of their own.
-    fn builds_in_place(&self) -> bool {
+    fn has_scripts(&self) -> bool {
+        self.packages.iter().any(Package::has_lifecycle_scripts)
+    }
+
+    /// Whether the build writes among the packages what the app needs.
+    fn generates(&self) -> bool {
         let generates = |package: &Package| {
             let build = package.build_script().and_then(|name| package.script(name));
             package.depends_on("@prisma/client")
                 && build.is_some_and(|build| build.contains("prisma generate"))
         };
-        self.has_packages()
-            && (self.manager.kind == (Kind::Berry { plug_and_play: true })
-                || self.packages.iter().any(generates))
+        self.packages.iter().any(generates)
+    }
+
+    /// Whether the build runs where the packages are: it writes among them, or they lie in no folder of their own.
+    fn builds_in_place(&self) -> bool {
+        let has_no_folder = self.manager.kind == (Kind::Berry { plug_and_play: true });
+        self.has_packages() && (has_no_folder || self.generates())
     }
 
     /// Folders and files, relative to /app, that an install makes.

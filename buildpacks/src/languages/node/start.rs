@@ -2,6 +2,8 @@
 
 use super::manager::{Kind, Manager};
 use super::package::Package;
+use super::site;
+use crate::recipe::executed;
 use crate::source::Tree;
 
 /// Scripts that start the app, the first that does no development's work.
@@ -63,7 +65,7 @@ const FRAMEWORKS: [(&str, &str); 7] = [
 /// The command of an app in the folder of `package`, which runs with node_modules/.bin on its path; `None` if there is none.
 pub(super) fn command(tree: &Tree<'_>, package: &Package, manager: &Manager) -> Option<String> {
     script(package, manager)
-        .or_else(|| framework(package))
+        .or_else(|| framework(tree, package))
         .or_else(|| main(tree, package, &["server.js"]))
         .map(|command| in_folder(&package.folder, &command))
 }
@@ -91,7 +93,7 @@ fn script(package: &Package, manager: &Manager) -> Option<String> {
         .script(&format!("pre{name}"))
         .map(|before| format!("{} && ", inlined(package, manager, before)));
     let command = inlined(package, manager, package.script(name)?);
-    Some(before.unwrap_or_default() + &command)
+    Some(before.map_or(command.clone(), |before| before + &executed(&command)))
 }
 
 fn is_development(script: &str) -> bool {
@@ -119,12 +121,10 @@ pub(super) fn inlined(package: &Package, manager: &Manager, script: &str) -> Str
     script.to_owned()
 }
 
-fn framework(package: &Package) -> Option<String> {
-    package.build_script()?;
-    let exports = package
-        .build_script()
-        .and_then(|name| package.script(name))
-        .is_some_and(|build| build.contains("generate"));
+fn framework(tree: &Tree<'_>, package: &Package) -> Option<String> {
+    let build = package.script(package.build_script()?)?;
+    // Then the build makes files for the browser, and no server.
+    let exports = build.contains("generate") || site::is_next_export(tree, package).unwrap_or_default();
     let found = FRAMEWORKS.iter().find(|(name, _)| package.depends_on(name) && !exports);
     found.map(|(_, command)| (*command).to_owned())
 }
@@ -151,8 +151,7 @@ fn is_word(file: &str) -> bool {
 fn in_folder(folder: &str, command: &str) -> String {
     match folder {
         "" => command.to_owned(),
-        _ if command.contains([';', '&', '|']) => format!("cd {folder} && {command}"),
-        _ => format!("cd {folder} && {}", crate::recipe::executed(command)),
+        _ => format!("cd {folder} && {}", executed(command)),
     }
 }
 

@@ -35,6 +35,13 @@ pub(super) fn version_of(form: Option<u32>) -> &'static str {
     }
 }
 
+/// Whether the version, or the program by its name, knows `workspaces focus`.
+pub(super) fn can_focus(tree: &Tree<'_>, version: &str) -> bool {
+    let version = version.rsplit_once("yarn-").map_or(version, |(_, version)| version);
+    let is_older = version.starts_with(['2', '3']);
+    !is_older || tree.has(".yarn/plugins/@yarnpkg/plugin-workspace-tools.cjs")
+}
+
 pub(super) fn install(manager: &Manager, plug_and_play: bool, wanted: Wanted) -> Run {
     let yarn = yarn(manager);
     let immutable = if manager.lockfile.is_some() { " --immutable" } else { " --no-immutable" };
@@ -52,7 +59,12 @@ pub(super) fn install(manager: &Manager, plug_and_play: bool, wanted: Wanted) ->
 
 pub(super) fn prune(manager: &Manager) -> Run {
     let plug_and_play = matches!(manager.kind, super::Kind::Berry { plug_and_play: true });
-    install(manager, plug_and_play, Wanted::Production)
+    let mut run = install(manager, plug_and_play, Wanted::Production);
+    if plug_and_play {
+        // It leaves archives that nothing needs any more; those that are needed come from the cache mount again.
+        run.commands.insert(0, "rm -rf .yarn/cache .yarn/unplugged".to_owned());
+    }
+    run
 }
 
 fn yarn(manager: &Manager) -> String {

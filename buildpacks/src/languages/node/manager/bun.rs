@@ -15,13 +15,9 @@ pub(super) fn install(locked: bool, wanted: Wanted) -> Run {
     Run::install([command]).cache("bun", CACHE)
 }
 
-/// It has no verb for it.
+/// It has no verb for it. Scripts run again, for those of native packages build what is thrown away here.
 pub(super) fn prune(locked: bool) -> Run {
     let mut run = install(locked, Wanted::Production);
     run.commands.insert(0, "rm -rf node_modules".to_owned());
-    run.commands
-        .iter_mut()
-        .filter(|command| command.starts_with("bun"))
-        .for_each(|command| command.push_str(" --ignore-scripts"));
     run
 }

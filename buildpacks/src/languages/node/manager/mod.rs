@@ -22,6 +22,8 @@ pub(crate) struct Manager {
     pub(crate) lockfile: Option<&'static str>,
     /// Berry's own program in the tree.
     program: Option<String>,
+    /// It can take dev dependencies away; Yarn 2 and 3 can with a plugin only.
+    pub(crate) prunes: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,9 @@ impl Manager {
             "bun" => (Kind::Bun, Some(version.unwrap_or_else(|| "1".to_owned())), None),
             _ => (Kind::Npm, version, None),
         };
-        Ok(Self { kind, version, lockfile, program })
+        let prunes = !matches!(kind, Kind::Berry { .. })
+            || berry::can_focus(tree, version.as_deref().or(program.as_deref()).unwrap_or_default());
+        Ok(Self { kind, version, lockfile, program, prunes })
     }
 
     /// As people write it.
@@ -120,7 +124,9 @@ impl Manager {
         let spec = format!("{package}@{version}");
         let spec =
             if version.contains(|c: char| "<>=^~*| ".contains(c)) { format!("'{spec}'") } else { spec };
-        let command = format!("npm install --global --no-audit --no-fund --prefix {folder} {spec}");
+        // npm 12 runs only such scripts as are allowed, and bun's puts the program in its place.
+        let scripts = if self.kind == Kind::Bun { " --allow-scripts=bun" } else { "" };
+        let command = format!("npm install --global --no-audit --no-fund{scripts} --prefix {folder} {spec}");
         // It comes before the app is looked at, so no config var of the app's can matter to it.
         Some(Run { downloads: true, ..Run::new([command]) }.cache("npm", npm::CACHE))
     }

@@ -27,8 +27,10 @@ pub(super) fn install(locked: bool, wanted: Wanted) -> Run {
     run(format!("pnpm install {locked} --prod={production}"))
 }
 
+/// Without an age at which packages that nobody needs any more go, they stay for a week.
 pub(super) fn prune() -> Run {
-    run("pnpm install --frozen-lockfile --prod --offline --ignore-scripts".to_owned())
+    run("pnpm install --frozen-lockfile --prod --prefer-offline --ignore-scripts --config.modules-cache-max-age=0"
+        .to_owned())
 }
 
 /// With CI set it replaces node_modules without asking.
