@@ -18,7 +18,7 @@ pub(super) enum PythonError {
         "`{from}` includes `{path}`, which is not in the commit.\n\
          Commit it, or take the line out of {from}."
     )]
-    NoIncluded { from: String, path: String },
+    IncludedMissing { from: String, path: String },
     #[error(
         "this is a {framework} app, but no server for it is among its dependencies, and the Procfile has no `web` line.\n\
          The server that {framework} brings is for development only. Add one and push again: {add}"

@@ -20,10 +20,10 @@ const TOOLS: [&str; 6] = ["poetry", "pdm", "uv", "hatch", "flit", "setuptools"];
 /// Whether pyproject.toml describes a project: some hold the settings of linters alone.
 pub(super) fn is_project(tree: &Tree<'_>) -> Result<bool, Unreadable> {
     let table = tree.toml::<toml::Table>("pyproject.toml")?.unwrap_or_default();
-    let tool = |name: &&str| at(&table, &["tool", name]).is_some();
+    let tool = |name: &str| at(&table, &["tool", name]).is_some();
     Ok(table.contains_key("project")
         || table.contains_key("build-system")
-        || TOOLS.iter().any(|name| tool(&name)))
+        || TOOLS.iter().any(|name| tool(name)))
 }
 
 impl<'a> Project<'a> {

@@ -40,7 +40,7 @@ impl Requirements {
                 let folder = path.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
                 let included = joined(folder, included);
                 if !tree.has(&included) {
-                    return Err(PythonError::NoIncluded { from: path.to_owned(), path: included }.into());
+                    return Err(PythonError::IncludedMissing { from: path.to_owned(), path: included }.into());
                 }
                 self.add_file(tree, &included)?;
             } else if let Some(folder) = option(line, &["-e", "--editable", "-f", "--find-links"]) {

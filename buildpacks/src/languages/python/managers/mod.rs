@@ -40,9 +40,12 @@ pub(super) struct Installation {
     pub(super) own: Option<Run>,
 }
 
+/// Where pip keeps what it downloaded, and the wheels that it built.
+pub(super) const PIP_CACHE: &str = "/root/.cache/pip";
+
 /// Bytecode that holds no times, so that the same packages make the same layer; what does not compile is not used either.
 const COMPILE: &str =
-    "{ python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /venv/lib || true; }";
+    "{ python -m compileall -qq -f -j 0 --invalidation-mode unchecked-hash /venv/lib || true; }";
 
 impl Manager {
     /// The lockfiles decide, then the manifests; `None` if there is neither.

@@ -1,7 +1,6 @@
 //! pip: requirements.txt, or a project without a lockfile.
 
-use super::{COMPILE, Installation, install};
-use crate::languages::python::PIP_CACHE;
+use super::{COMPILE, Installation, PIP_CACHE, install};
 use crate::languages::python::project::Project;
 use crate::languages::python::version::reads_toml;
 use crate::recipe::Run;
