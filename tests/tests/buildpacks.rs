@@ -52,9 +52,9 @@ apps! {
     node_with_workspaces_of_pnpm: "node-pnpm-workspaces", "Dependencies by pnpm";
     static_files: "static-site", "index.html is in the root";
     python_with_pip: "python-pip", "Python app: requirements.txt";
-    python_with_poetry: "python-poetry", "Dependencies by Poetry";
-    python_with_pipenv: "python-pipenv", "Dependencies by Pipenv";
-    python_with_pdm: "python-pdm", "Dependencies by PDM";
+    python_with_poetry: "python-poetry", "Dependencies by poetry";
+    python_with_pipenv: "python-pipenv", "Dependencies by pipenv";
+    python_with_pdm: "python-pdm", "Dependencies by pdm";
     python_with_uv: "python-uv", "Dependencies by uv";
     python_with_django: "python-django", "Python app";
     go_with_modules: "go-modules", "Go app: go.mod";
@@ -98,10 +98,10 @@ fn config_vars_are_seen_by_the_build_and_a_changed_one_builds_again() {
         assert!(!told.contains("good morning"), "{told}");
     }
 
-    app.verb(&["config:set", "GREETING=good night"]).ok();
+    app.verb(&["config:set", "GREETING=goodnight"]).ok();
     app.commit("the same tree");
     app.push(Door::Ssh).ok();
-    assert_eq!(app.answer_now(), "good night");
+    assert_eq!(app.answer_now(), "goodnight");
     app.commit("the same tree, the same config");
     app.push(Door::Ssh).ok().says("Nothing to build: build 2 made an image of just the same");
     assert_ne!(app.build(2)["digest"], digest);

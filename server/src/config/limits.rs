@@ -36,6 +36,16 @@ pub(crate) struct BuildSettings {
     )]
     pub(crate) extra_ca: Option<PathBuf>,
 
+    /// Network of the steps of builds: the engine's `default`, the machine's own (`host`), or `none`.
+    #[arg(
+        id = "build-network",
+        long = "build-network",
+        env = "SLIPWAY_BUILD_NETWORK",
+        default_value = "default",
+        value_name = "NETWORK"
+    )]
+    pub(crate) network: BuildNetwork,
+
     /// List of the base images of buildpacks, a line each: an official image's name and the image that stands for it.
     /// deploy/stack/build writes one of the images that it makes.
     #[arg(id = "base-images", long = "base-images", env = "SLIPWAY_BASE_IMAGES", value_name = "FILE")]
@@ -49,6 +59,26 @@ pub(crate) struct BuildSettings {
         value_name = "PREFIX"
     )]
     pub(crate) base_image_prefix: Option<String>,
+}
+
+/// What the steps of a build can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BuildNetwork {
+    Default,
+    /// With what listens on the machine's loopback: for machines whose own network reaches what the engine's does not.
+    Host,
+    None,
+}
+
+impl BuildNetwork {
+    /// As the Docker Engine API has it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Host => "host",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What one process of an app gets.

@@ -139,6 +139,7 @@ pub(crate) fn request(snapshot: Arc<Snapshot>) -> BuildRequest {
         labels: BTreeMap::from([(LABEL.into(), "test".into())]),
         tags: Vec::new(),
         cache: Cache::Use,
+        network: "default",
         target: None,
         extra_ca: None,
         deadline: PATIENCE,

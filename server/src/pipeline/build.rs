@@ -70,6 +70,7 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
         ]),
         tags: vec![line.engine_tag()],
         cache: if line.build.no_cache { Cache::Ignore } else { Cache::Use },
+        network: line.platform.settings.build.network.mode(),
         target: None,
         extra_ca,
         deadline: line.platform.settings.build.deadline,

@@ -54,6 +54,8 @@ pub(crate) struct BuildRequest {
     /// `repository:tag`; may be empty.
     pub(crate) tags: Vec<String>,
     pub(crate) cache: Cache,
+    /// The network of the steps: `default`, `host` or `none`.
+    pub(crate) network: &'static str,
     /// The stage to stop at; the last one if `None`.
     pub(crate) target: Option<String>,
     /// Certificates (PEM) to trust besides the usual ones, handed to builds as the secret `ca`.
@@ -220,6 +222,7 @@ fn path(request: &BuildRequest, dockerfile: &str, session: &str) -> String {
     query.append_pair("buildargs", &json(&request.build_args));
     query.append_pair("labels", &json(&request.labels));
     query.append_pair("rm", "1");
+    query.append_pair("networkmode", request.network);
     if request.cache == Cache::Ignore {
         query.append_pair("nocache", "1");
     }
