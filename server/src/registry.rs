@@ -3,6 +3,7 @@
 //! Invariant: a digest never changes by our doing. A manifest is moved as the bytes that it came in, whatever its
 //! media type.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) struct Registry {
     push_address: String,
     pull_address: String,
     login: Option<RegistryLogin>,
+    is_plain: bool,
     client: Client,
 }
 
@@ -45,6 +47,15 @@ pub(crate) struct Registry {
 pub(crate) enum Scheme {
     Https,
     Http,
+}
+
+/// What an image in the registry declares.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+pub(crate) struct ImageConfig {
+    #[serde(rename = "Labels", default)]
+    pub(crate) labels: Option<HashMap<String, String>>,
+    #[serde(rename = "Entrypoint", default)]
+    pub(crate) entrypoint: Option<Vec<String>>,
 }
 
 /// Why the registry did not do what was asked. No text of these holds a credential.
@@ -91,7 +102,18 @@ impl Registry {
             ..ClientConfig::default()
         });
         let login = login.filter(|login| login.host == push_address);
-        Self { push_address: push_address.to_owned(), pull_address: pull_address.to_owned(), login, client }
+        let (push_address, pull_address) = (push_address.to_owned(), pull_address.to_owned());
+        Self { push_address, pull_address, login, is_plain, client }
+    }
+
+    /// Where this server and the builder reach it: `127.0.0.1:5000`.
+    pub(crate) fn address(&self) -> &str {
+        &self.push_address
+    }
+
+    /// Whether it is spoken to without TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The repository as the builder pushes to it: `127.0.0.1:5000/blog`.
@@ -132,6 +154,31 @@ impl Registry {
 
     pub(crate) async fn exists(&self, repository: &str, digest: &str) -> Result<bool, RegistryError> {
         Ok(self.digest_of(repository, digest).await?.is_some())
+    }
+
+    /// What the image behind a digest declares.
+    pub(crate) async fn config_of(
+        &self,
+        repository: &str,
+        digest: &str,
+    ) -> Result<ImageConfig, RegistryError> {
+        #[derive(serde::Deserialize)]
+        struct Image {
+            #[serde(default)]
+            config: ImageConfig,
+        }
+        let image = self.reference(repository, digest);
+        let credentials = self.credentials();
+        let pulled = self.client.pull_manifest_and_config(&image, &credentials);
+        let (_, _, config) = self.answered(pulled, "the config", &image).await?;
+        match serde_json::from_str::<Image>(&config) {
+            Ok(image) => Ok(image.config),
+            Err(error) => Err(RegistryError::Refused {
+                host: self.push_address.clone(),
+                action: format!("a readable config of {}", image.whole()),
+                words: error.to_string(),
+            }),
+        }
     }
 
     /// Gives the image behind `digest` one more tag, or moves the tag to it.

@@ -63,6 +63,7 @@ impl Parts {
         // Of an engine that is away, connecting has warned.
         if let Ok(found) = engine.info().await {
             info!("{found}");
+            sweep(&engine, data.platform().as_str()).await;
         }
         let registry = match args.registry.push {
             Some(_) => None,
@@ -214,6 +215,15 @@ async fn engine(host: &str, lifecycle: &Lifecycle) -> anyhow::Result<Engine> {
             () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the Docker engine"),
             () = tokio::time::sleep(PAUSE) => {}
         }
+    }
+}
+
+/// Removes what builds of a server that was killed left in the engine.
+async fn sweep(engine: &Engine, platform: &str) {
+    match engine.sweep_lifecycles(platform).await {
+        Ok(0) => {}
+        Ok(left) => info!("Removed {left} containers and volumes of builds that were cut off"),
+        Err(error) => warn!("The engine could not be searched for what builds have left: {error}"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value;
+use crate::docker::lifecycle::Trust;
 use crate::local::disk::Watermark;
 use crate::target::Limits;
 
@@ -79,6 +80,60 @@ impl BuildNetwork {
             Self::None => "none",
         }
     }
+}
+
+/// Builds by builder images of Cloud Native Buildpacks.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Builds with Cloud Native Buildpacks")]
+pub(crate) struct LifecycleSettings {
+    /// Builder images that are run in one container with the registry's login in it, comma-separated. A name without a
+    /// tag stands for all of its tags. All others are run phase by phase, their buildpacks without the login.
+    #[arg(
+        id = "trusted-builders",
+        long = "trusted-builders",
+        env = "SLIPWAY_TRUSTED_BUILDERS",
+        value_delimiter = ',',
+        value_name = "IMAGES"
+    )]
+    trusted: Vec<String>,
+
+    /// Image whose lifecycle takes the phases with the registry's login (analyze, restore, export) for builders that
+    /// are not trusted. By default the builder's own, which so gets the login; set it if others may name builders.
+    #[arg(
+        id = "lifecycle-image",
+        long = "lifecycle-image",
+        env = "SLIPWAY_LIFECYCLE_IMAGE",
+        value_name = "IMAGE"
+    )]
+    pub(crate) image: Option<String>,
+
+    /// Memory of each of a build's containers.
+    #[arg(id = "lifecycle-memory", long = "lifecycle-memory", env = "SLIPWAY_LIFECYCLE_MEMORY", default_value = "2GiB", value_parser = value::bytes, value_name = "SIZE")]
+    pub(crate) memory: u64,
+
+    /// CPUs of each of a build's containers; all of the engine's machine if it has fewer.
+    #[arg(id = "lifecycle-cpus", long = "lifecycle-cpus", env = "SLIPWAY_LIFECYCLE_CPUS", default_value = "2", value_parser = value::millicpu, value_name = "CPUS")]
+    pub(crate) millicpu: u32,
+}
+
+impl LifecycleSettings {
+    /// Whether the admin vouches for a builder.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked once apps can name a builder"))]
+    pub(crate) fn trust_in(&self, builder: &str) -> Trust {
+        let builder = official(builder);
+        let vouched = |trusted: &String| {
+            let trusted = official(trusted.trim());
+            let rest = builder.strip_prefix(trusted).filter(|_| !trusted.is_empty());
+            let whole = trusted.rsplit('/').next().is_some_and(|name| name.contains([':', '@']));
+            rest.is_some_and(|rest| rest.is_empty() || (!whole && rest.starts_with([':', '@'])))
+        };
+        if self.trusted.iter().any(vouched) { Trust::Trusted } else { Trust::Untrusted }
+    }
+}
+
+/// An image's name without what Docker adds to it.
+fn official(image: &str) -> &str {
+    image.strip_prefix("docker.io/").or_else(|| image.strip_prefix("index.docker.io/")).unwrap_or(image)
 }
 
 /// What one process of an app gets.
@@ -173,5 +228,42 @@ pub(crate) struct LimitSettings {
 impl LimitSettings {
     pub(crate) fn watermark(&self) -> Watermark {
         Watermark { bytes: self.disk_free_bytes, percent: self.disk_free_percent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::serve;
+
+    #[test]
+    fn a_trusted_name_stands_for_its_tags_and_for_no_other_name() {
+        let args = serve(&["--trusted-builders=heroku/builder, r.example:5000/own,paketo/one:1"]);
+        let trusts = |builder: &str| args.lifecycle.trust_in(builder) == Trust::Trusted;
+        for trusted in [
+            "heroku/builder",
+            "heroku/builder:24",
+            "docker.io/heroku/builder:24",
+            "heroku/builder@sha256:00",
+            "r.example:5000/own:2",
+            "paketo/one:1",
+        ] {
+            assert!(trusts(trusted), "{trusted}");
+        }
+        for other in [
+            "heroku/builder-evil",
+            "heroku/builder/evil",
+            "evil/heroku/builder",
+            "r.example:5000/owner",
+            "r.example",
+            "paketo/one",
+            "paketo/one:11",
+            "paketo/one:1@sha256:00",
+            "",
+        ] {
+            assert!(!trusts(other), "{other}");
+        }
+        assert_eq!(serve(&[]).lifecycle.trust_in("heroku/builder"), Trust::Untrusted);
+        assert_eq!(serve(&["--trusted-builders="]).lifecycle.trust_in(""), Trust::Untrusted);
     }
 }

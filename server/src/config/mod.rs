@@ -11,7 +11,7 @@ mod value;
 
 pub(crate) use check::{ConfigError, check_pull_address};
 pub(crate) use doors::{AppsSettings, HttpSettings, SshSettings, TlsFiles};
-pub(crate) use limits::{BuildSettings, LimitSettings, ProcessSettings, RolloutSettings};
+pub(crate) use limits::{BuildSettings, LifecycleSettings, LimitSettings, ProcessSettings, RolloutSettings};
 pub(crate) use page::settings_page;
 pub(crate) use parts::{
     DataSettings, DatabaseSettings, DockerSettings, KubernetesSettings, LifeSettings, LogFormat, LogSettings,
@@ -39,6 +39,8 @@ pub(crate) struct ServeArgs {
     pub(crate) kubernetes: KubernetesSettings,
     #[command(flatten)]
     pub(crate) build: BuildSettings,
+    #[command(flatten)]
+    pub(crate) lifecycle: LifecycleSettings,
     #[command(flatten)]
     pub(crate) processes: ProcessSettings,
     #[command(flatten)]

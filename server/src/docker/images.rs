@@ -25,6 +25,8 @@ pub(crate) struct ImageFacts {
     pub(crate) exposed_ports: Vec<u16>,
     pub(crate) entrypoint: Vec<String>,
     pub(crate) cmd: Vec<String>,
+    /// Lines of `NAME=value`.
+    pub(crate) environment: Vec<String>,
     /// Empty for root.
     pub(crate) user: String,
     /// The check's command, as Docker keeps it (`["CMD-SHELL", "…"]`).
@@ -46,6 +48,7 @@ impl Engine {
             exposed_ports,
             entrypoint: config.entrypoint.unwrap_or_default(),
             cmd: config.cmd.unwrap_or_default(),
+            environment: config.env.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
             healthcheck: config.healthcheck.and_then(|check| check.test).filter(|test| *test != ["NONE"]),
             size_bytes: inspected.size.and_then(|size| size.try_into().ok()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
 use bollard::query_parameters::RemoveImageOptions;
@@ -33,7 +33,7 @@ pub(crate) fn registry() -> Option<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by their environment what there is")]
-fn skip<T>(reason: &str) -> Option<T> {
+pub(crate) fn skip<T>(reason: &str) -> Option<T> {
     assert!(std::env::var("SLIPWAY_REQUIRE_ALL").as_deref() != Ok("1"), "required to run, but {reason}");
     eprintln!("skipped: {reason}");
     None
@@ -160,4 +160,47 @@ pub(crate) fn recorder() -> (Transcript, tokio::task::JoinHandle<String>) {
         String::from_utf8(text).unwrap()
     });
     (transcript, text)
+}
+
+/// Whether a process with this argument runs on this machine.
+pub(crate) fn is_running(argument: &str) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|process| {
+        std::fs::read(process.path().join("cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|part| part == argument.as_bytes()))
+    })
+}
+
+/// An argument for `sleep` by which the sleeper is found.
+pub(crate) fn sleeping_time() -> String {
+    format!("300.{}", uuid::Uuid::new_v4().as_u128() % 1_000_000_007)
+}
+
+pub(crate) async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let waiting = async {
+        while !holds() {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not happen"));
+    begun.elapsed()
+}
+
+/// A TCP address that leads to the engine until the token is cancelled.
+pub(crate) async fn way_to_the_engine(engine: &Engine, cut: CancellationToken) -> Option<String> {
+    let socket = engine.host().strip_prefix("unix://")?.to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(Ok((mut near, _))) = cut.run_until_cancelled(listener.accept()).await {
+            let (cut, socket) = (cut.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut far = tokio::net::UnixStream::connect(socket).await.unwrap();
+                cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await
+            });
+        }
+    });
+    Some(format!("tcp://{address}"))
 }

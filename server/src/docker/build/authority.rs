@@ -27,14 +27,19 @@ pub(super) async fn with_extra_ca(
     if let Some(extra) = extra
         && !secrets.contains_key(CA_SECRET)
     {
-        let mut bundle = system_bundle().await;
-        if !bundle.is_empty() && !bundle.ends_with('\n') {
-            bundle.push('\n');
-        }
-        bundle.push_str(&String::from_utf8_lossy(extra));
-        secrets.insert(CA_SECRET.to_owned(), bundle.into());
+        secrets.insert(CA_SECRET.to_owned(), bundle_with(extra).await.into());
     }
     secrets
+}
+
+/// This machine's own bundle and the extra certificates, in one.
+pub(in crate::docker) async fn bundle_with(extra: &[u8]) -> String {
+    let mut bundle = system_bundle().await;
+    if !bundle.is_empty() && !bundle.ends_with('\n') {
+        bundle.push('\n');
+    }
+    bundle.push_str(&String::from_utf8_lossy(extra));
+    bundle
 }
 
 async fn system_bundle() -> String {

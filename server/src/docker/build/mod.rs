@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::authority::bundle_with;
 use self::context::{ContextServer, Sent, ServedInstructions};
 pub(crate) use self::error::BuildError;
 use self::error::{Place, classify};

@@ -1,10 +1,9 @@
 //! Builds on a real engine, from real repositories. The image `slipway/base` has to be there.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use super::super::testing::Given::{Executable, File, Symlink};
-use super::super::testing::{self, Given, PATIENCE, Tree};
+use super::super::testing::{self, Given, Tree, is_running, wait_until, way_to_the_engine};
 use super::*;
 use crate::docker::images::LABEL;
 
@@ -256,30 +255,9 @@ async fn a_recipe_of_ours_builds_a_tree_that_has_none_and_its_errors_are_quoted(
     bench.clean_up(&built.id).await;
 }
 
-/// Whether a process with this argument runs on this machine.
-fn is_running(argument: &str) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    processes.flatten().any(|process| {
-        std::fs::read(process.path().join("cmdline"))
-            .is_ok_and(|line| line.split(|byte| *byte == 0).any(|part| part == argument.as_bytes()))
-    })
-}
-
-async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let waiting = async {
-        while !holds() {
-            ticks.tick().await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not happen"));
-    begun.elapsed()
-}
-
 /// A Dockerfile whose only step sleeps, and the argument by which the sleeper is found.
 fn sleeper() -> (String, String) {
-    let seconds = format!("300.{}", uuid::Uuid::new_v4().as_u128() % 1_000_000_007);
+    let seconds = testing::sleeping_time();
     (format!("{BASE}RUN echo sleeping && exec sleep {seconds}\n"), seconds)
 }
 
@@ -325,23 +303,6 @@ async fn a_build_that_says_nothing_or_takes_too_long_is_ended() {
     let error = built.unwrap_err();
     assert!(error.to_string().starts_with("the build took longer than 2s"), "{error}");
     wait_until("the step's end", || !is_running(&argument)).await;
-}
-
-/// A TCP address that leads to the engine until the token is cancelled.
-async fn way_to_the_engine(engine: &Engine, cut: CancellationToken) -> Option<String> {
-    let socket = engine.host().strip_prefix("unix://")?.to_owned();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Some(Ok((mut near, _))) = cut.run_until_cancelled(listener.accept()).await {
-            let (cut, socket) = (cut.clone(), socket.clone());
-            tokio::spawn(async move {
-                let mut far = tokio::net::UnixStream::connect(socket).await.unwrap();
-                cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await
-            });
-        }
-    });
-    Some(format!("tcp://{address}"))
 }
 
 #[tokio::test]
