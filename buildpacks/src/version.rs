@@ -126,25 +126,30 @@ fn conditions(text: &str, tilde: Tilde) -> Option<Vec<Condition>> {
 
 fn add(all: &mut Vec<Condition>, operator: &str, version: Vec<u64>, tilde: Tilde) -> Option<()> {
     let kept = match operator {
-        ">=" => return some(all.push(Condition::AtLeast(version))),
-        ">" => return some(all.push(Condition::Above(version))),
-        "<=" => return some(all.push(Condition::AtMost(version))),
-        "<" => return some(all.push(Condition::Below(version))),
-        "" | "=" | "==" | "===" => return some(all.push(Condition::Like(version))),
-        "!=" => return some(all.push(Condition::Unlike(version))),
         // The first number that is not 0 is kept.
         "^" => version.iter().position(|number| *number > 0).map_or(version.len(), |at| at + 1),
         "~" if tilde == Tilde::Patch => version.len().min(2),
         "~" | "~>" | "~=" => version.len().saturating_sub(1).max(1),
-        _ => return None,
+        _ => {
+            all.push(compared(operator, version)?);
+            return Some(());
+        }
     };
     all.push(Condition::Like(version[..kept.min(version.len())].to_vec()));
     all.push(Condition::AtLeast(version));
     Some(())
 }
 
-fn some((): ()) -> Option<()> {
-    Some(())
+fn compared(operator: &str, version: Vec<u64>) -> Option<Condition> {
+    Some(match operator {
+        ">=" => Condition::AtLeast(version),
+        ">" => Condition::Above(version),
+        "<=" => Condition::AtMost(version),
+        "<" => Condition::Below(version),
+        "" | "=" | "==" | "===" => Condition::Like(version),
+        "!=" => Condition::Unlike(version),
+        _ => return None,
+    })
 }
 
 /// `v20.11.1-rc1` as [20, 11, 1]; `20.x` and `20.*` as [20]; `*` as [].
