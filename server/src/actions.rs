@@ -135,6 +135,9 @@ impl Platform {
         if let Err(error) = self.target.remove(whose).await {
             warn!(app = %app.name, "The destroyed app's processes could not be ended yet: {error:#}");
         }
+        if let Err(error) = self.engine.remove_lifecycle_cache(&self.id, &app.id.to_string()).await {
+            warn!(app = %app.name, "The destroyed app's cache of buildpacks could not be removed: {error}");
+        }
         if let Err(error) = tokio::fs::remove_dir_all(self.repository_path(app.id)).await
             && error.kind() != std::io::ErrorKind::NotFound
         {

@@ -29,6 +29,8 @@ use crate::target::{RegistryLogin, Target};
 /// The parts, wired once in `app/`.
 #[derive(Clone)]
 pub(crate) struct Platform {
+    /// What tells this platform's things from others' on a shared engine: the data folder's.
+    pub(crate) id: Arc<str>,
     pub(crate) pool: PgPool,
     pub(crate) settings: Arc<ServeArgs>,
     pub(crate) keys: Arc<KeyFile>,

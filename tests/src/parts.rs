@@ -15,6 +15,10 @@ pub enum Setting {
     /// A registry that this machine and the cluster's nodes reach by one name.
     ClusterRegistry,
     DockerHost,
+    /// A registry of the test run's own.
+    Registry,
+    /// A folder with distributions of Gradle.
+    Gradle,
     /// List of base images that stand for official ones, where those cannot be pulled.
     BaseImages,
     /// Certificates that the package registries need from here.
@@ -30,6 +34,8 @@ impl Setting {
             Self::Kubeconfig => "SLIPWAY_TEST_KUBECONFIG",
             Self::ClusterRegistry => "SLIPWAY_CLUSTER_REGISTRY",
             Self::DockerHost => "DOCKER_HOST",
+            Self::Registry => "SLIPWAY_TEST_REGISTRY",
+            Self::Gradle => "SLIPWAY_TEST_GRADLE",
             Self::BaseImages => "SLIPWAY_TEST_BASE_IMAGES",
             Self::ExtraCa => "SLIPWAY_TEST_EXTRA_CA",
             Self::Path => "PATH",

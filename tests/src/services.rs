@@ -53,6 +53,14 @@ impl Service {
         Self::start(command, port, Signal::SIGTERM, folder)
     }
 
+    /// Serves the files of a folder over HTTP.
+    pub fn files(of: &Path) -> Self {
+        let port = free_port();
+        let mut command = Command::new("python3");
+        command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(of).arg(port.to_string());
+        Self::start(command, port, Signal::SIGTERM, folder())
+    }
+
     fn start(mut command: Command, port: u16, stop: Signal, folder: TempDir) -> Self {
         let log = fs::File::create(folder.path().join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
-use slipway_tests::{App, Door, Platform};
+use slipway_tests::{App, Door, Platform, Service, Setting, skip};
 
 /// A platform for all stories of this file, with the memory that Java wants.
 fn app(name: &str) -> Option<App> {
@@ -64,9 +64,32 @@ apps! {
     rust_with_a_workspace: "rust-workspace", "Rust app: Cargo.toml";
     java_with_maven: "java-maven", "Java app: pom.xml";
     java_with_spring: "java-spring", "Java app: pom.xml";
+    php_plain: "php-plain", "PHP app: index.php";
+    php_with_composer: "php-composer", "PHP app: composer.json";
+    php_with_assets_by_node: "php-node", "PHP app";
     ruby_with_rack: "ruby-rack", "Ruby app: Gemfile";
     ruby_vendored: "ruby-vendored", "Ruby app: Gemfile";
     ruby_with_assets_by_node: "ruby-node", "Ruby app: Gemfile";
+}
+
+/// What the wrapper downloads comes from a folder with the layout of its usual place, over the machine's loopback.
+#[test]
+fn java_with_gradles_wrapper() {
+    let Some(folder) = Setting::Gradle.get() else {
+        return skip("SLIPWAY_TEST_GRADLE names no folder with a distribution of Gradle");
+    };
+    let served = Service::files(std::path::Path::new(&folder));
+    let Some(platform) = Platform::with("SLIPWAY_BUILD_NETWORK", "host").start() else { return };
+    let app = platform.app("java-gradle");
+    let config = json!({
+        "GRADLE_DISTRIBUTIONS_URL": format!("http://{}", served.proxy.address()),
+        // So old a Gradle on so new a Java.
+        "GRADLE_OPTS": "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    });
+    assert_eq!(app.ask("PATCH", "/config-vars", Some(config)).status, 200);
+    app.bring("java-gradle");
+    app.push(Door::Ssh).ok().says("Java app: build.gradle");
+    assert!(app.answer_now().contains("Hello from java-gradle"), "{}", app.answer_now());
 }
 
 /// A tree that builds a file from the config var GREETING, and answers with it.

@@ -180,7 +180,12 @@ fn packages(names: &[String], extra_ca: bool) -> Run {
     // apt knows no variable for certificates.
     let ca = if extra_ca { format!(" -o Acquire::https::CAInfo={CA}") } else { String::new() };
     let install = format!("apt-get{ca} install --yes --no-install-recommends {}", names.join(" "));
-    let run = Run::new([format!("apt-get{ca} update"), install, "apt-get clean".to_owned(), "rm -rf /var/lib/apt/lists/*".to_owned()]);
+    let run = Run::new([
+        format!("apt-get{ca} update"),
+        install,
+        "apt-get clean".to_owned(),
+        "rm -rf /var/lib/apt/lists/*".to_owned(),
+    ]);
     Run { downloads: true, ..run }
 }
 

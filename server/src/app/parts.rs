@@ -95,6 +95,7 @@ impl Parts {
         };
         let key_file = args.data.key_file.clone().unwrap_or_else(|| data.layout().key_file());
         let platform = Platform {
+            id: data.platform().as_str().into(),
             pool: pool.clone(),
             keys: Arc::new(KeyFile::open_or_create(&key_file)?),
             repositories: data.layout().repositories(),

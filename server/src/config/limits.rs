@@ -118,7 +118,6 @@ pub(crate) struct LifecycleSettings {
 
 impl LifecycleSettings {
     /// Whether the admin vouches for a builder.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked once apps can name a builder"))]
     pub(crate) fn trust_in(&self, builder: &str) -> Trust {
         let builder = official(builder);
         let vouched = |trusted: &String| {

@@ -6,10 +6,6 @@
 
 pub(crate) mod build;
 pub(crate) mod images;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the pipeline builds with Dockerfiles alone until apps can name a builder")
-)]
 pub(crate) mod lifecycle;
 mod patterns;
 pub(crate) mod push;

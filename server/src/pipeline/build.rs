@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::detect::{Detected, Way};
 use super::reuse::{self, Ingredients};
 use super::source::Source;
-use super::{Again, Line, Stop, workload};
+use super::{Again, Line, Stop, builder, workload};
 use crate::actions::builds::Trigger;
 use crate::db::builds;
 use crate::docker::build::{BuildError, BuildRequest, Cache, Recipe};
@@ -37,12 +37,7 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
     let (recipe, dockerfile) = match &detected.way {
         Way::Dockerfile { path } => (Recipe::InTree(path.clone()), read_dockerfile(source, path)?),
         Way::Recipe { dockerfile, .. } => (Recipe::Written(dockerfile.as_str().into()), dockerfile.clone()),
-        Way::Builder { image } => {
-            return Err(Stop::Failed(format!(
-                "the app asks for the builder {image}, and Slipway does not run Cloud Native Buildpacks yet.\n\
-                 Bring a Dockerfile, or let a buildpack build it: slipway apps:set builder="
-            )));
-        }
+        Way::Builder { image } => return builder::image(line, source, detected, image).await,
     };
     let extra_ca = line.platform.extra_ca().await.map_err(Stop::ours)?;
     let ingredients = Ingredients {
@@ -109,7 +104,7 @@ fn read_dockerfile(source: &Source, path: &str) -> Result<String, Stop> {
 }
 
 /// An image made of the same before, if the registry still has it.
-async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Image>, Stop> {
+pub(super) async fn made_before(line: &Line, reuse_key: Option<&str>) -> Result<Option<Image>, Stop> {
     // Who asks for a retry wants to see it built.
     let again = line.build.no_cache || line.build.trigger == Trigger::Retry.as_str();
     let (Some(reuse_key), false) = (reuse_key, again) else { return Ok(None) };

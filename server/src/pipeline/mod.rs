@@ -4,6 +4,7 @@
 //! follows the log; every write of a worker carries its fence.
 
 mod build;
+mod builder;
 pub(crate) mod cancels;
 mod deploy;
 pub(crate) mod detect;

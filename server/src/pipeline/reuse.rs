@@ -75,7 +75,7 @@ pub(crate) fn config_version(dockerfile: &str, config: &Value) -> Option<String>
 }
 
 /// The image that the name means now.
-async fn identity(engine: &Engine, base: &str) -> Option<String> {
+pub(super) async fn identity(engine: &Engine, base: &str) -> Option<String> {
     if base.contains("@sha256:") {
         return Some(base.to_owned());
     }

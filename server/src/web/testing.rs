@@ -73,6 +73,7 @@ impl TestApi {
         );
         let settings = config::tests::serve(&[]);
         let platform = Platform {
+            id: "test".into(),
             pool: pool.clone(),
             keys: Arc::new(keys),
             repositories: folder.path().join("repositories"),

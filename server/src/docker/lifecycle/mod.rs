@@ -37,11 +37,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::builder::Builder;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the pipeline, once apps can name a builder"))]
 pub(crate) use self::error::Fault;
 pub(crate) use self::error::LifecycleError;
 pub(crate) use self::outcome::LifecycleBuilt;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the pipeline, once apps can name a builder"))]
 pub(crate) use self::outcome::LifecycleProcess;
 use self::papers::Papers;
 use self::phase::Phase;
