@@ -82,7 +82,7 @@ fn java_with_gradles_wrapper() {
     let Some(platform) = Platform::with("SLIPWAY_BUILD_NETWORK", "host").start() else { return };
     let app = platform.app("java-gradle");
     let config = json!({
-        "GRADLE_DISTRIBUTIONS_URL": format!("http://{}", served.proxy.address()),
+        "GRADLE_DISTRIBUTIONS_URL": format!("http://127.0.0.1:{}", served.proxy.port),
         // So old a Gradle on so new a Java.
         "GRADLE_OPTS": "--add-opens=java.base/java.lang=ALL-UNNAMED",
     });
