@@ -87,7 +87,8 @@ pub fn plan(
         return Ok(Plan::Dockerfile { path });
     }
     match languages::first(&app) {
-        Some(made) => made.map(recipe),
+        // A Dockerfile that was only misspelt is what somebody means who gets a refusal from a language.
+        Some(made) => made.map(recipe).map_err(|error| dockerfile::misspelt(&tree).unwrap_or(error)),
         None => Err(help::nothing(&tree)),
     }
 }

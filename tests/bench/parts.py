@@ -122,8 +122,12 @@ class Part:
 class Platform(Part):
     """`slipway serve` with an admin, whose key is the bench's."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, base_images=None):
         self.binary, self.folder = binary, folder
+        # Who sets this needs it for downloads, and so do builds.
+        self.extra_ca = os.environ.get("SSL_CERT_FILE")
+        self.more = {"SLIPWAY_BUILD_EXTRA_CA": self.extra_ca, "SLIPWAY_BASE_IMAGES": base_images}
+        self.more = {name: str(value) for name, value in self.more.items() if value}
         folder.mkdir()
         folder.chmod(0o711)
         self.data = folder / "data"
@@ -135,6 +139,7 @@ class Platform(Part):
             environment(
                 SLIPWAY_DATA_DIR=str(self.data), SLIPWAY_HTTP_LISTEN=f"127.0.0.1:{self.http}",
                 SLIPWAY_SSH_LISTEN=f"127.0.0.1:{self.ssh}", SLIPWAY_APPS_LISTEN=f"127.0.0.1:{self.apps}",
+                **self.more,
             ),
         )
         self.process.wait_for("Slipway", lambda: answers(f"http://127.0.0.1:{self.http}/readyz"))
@@ -166,11 +171,16 @@ class Platform(Part):
         except urllib.error.HTTPError as error:
             fail(f"{method} {path}: {error.status} {error.read().decode(errors='replace')}")
 
-    def make_app(self, name):
+    def make_app(self, name, health="/healthz"):
         """An app with an HTTP health check; the address to push to."""
         self.api("POST", "/apps", {"name": name})
-        self.api("PATCH", f"/apps/{name}", {"health_path": "/healthz"})
+        self.api("PATCH", f"/apps/{name}", {"health_path": health})
         return f"ssh://127.0.0.1/{name}.git"
+
+    def repository(self, name):
+        """Where the app's images are, as the engine names them."""
+        state = json.loads((self.data / "state.json").read_text())
+        return f"127.0.0.1:{state['ports']['registry']}/slipway/{name}"
 
     def idle_rss_mb(self):
         """Resident memory of the server, and of the apps' router: what both share is counted once."""

@@ -1,5 +1,6 @@
 """From `git push` to the new answer, beside a bare push and beside the plain script of ./post-receive."""
 
+import functools
 import http.client
 import os
 import pathlib
@@ -72,7 +73,7 @@ class Side:
     def measure(self, number, options):
         """Seconds from the start of the push until the new answer is served."""
         text = f"round {number} of {self.host}"
-        say(self.checkout, text)
+        self.change(number, text)
         self.checkout.commit(text)
         began = time.monotonic()
         pushing = threading.Thread(target=lambda: self.returned.append(self.checkout.push(*options)))
@@ -82,6 +83,9 @@ class Side:
         if len(self.returned) <= number:
             fail("a push failed; its reason is above")
         return seconds
+
+    def change(self, _number, text):
+        say(self.checkout, text)
 
     def look_for(self, text, began):
         while self.answer() != text:
@@ -102,24 +106,33 @@ class Side:
 
 
 def script_peer(name, openssh):
+    checkout, port, close = peer(name, openssh, "post-receive", {"HEALTH": "/healthz"})
+    return Side(checkout, port, name, close)
+
+
+def lifecycle_peer(name, openssh, settings):
+    return peer(name, openssh, "post-receive-lifecycle", settings)
+
+
+def peer(name, openssh, script, more):
+    """A repository with this script as its hook: where to push, the port of its app, and what ends it."""
     address = openssh.make_repository(name)
     repository, ports = openssh.folder / f"{name}.git", openssh.folder / f"{name}.ports"
     subprocess.run(["git", "-C", repository, "config", "receive.advertisePushOptions", "true"], check=True)
-    docker = docker_with_buildkit()
     settings = {
-        "NAME": name, "PORTS": ports, "REGISTRY": openssh.registry.address, "DOCKER": docker,
-        "DOCKER_HOST": os.environ["DOCKER_HOST"], "PATH": os.environ["PATH"],
+        "NAME": name, "PORTS": ports, "REGISTRY": openssh.registry.address, "DOCKER": docker_with_buildkit(),
+        "HERE": ROOT / "tests/bench", "DOCKER_HOST": os.environ["DOCKER_HOST"], "PATH": os.environ["PATH"], **more,
     }
-    lines = (ROOT / "tests/bench/post-receive").read_text().split("\n", 1)
+    lines = (ROOT / "tests/bench" / script).read_text().split("\n", 1)
     exports = "export " + " ".join(f"{key}={shlex.quote(str(value))}" for key, value in settings.items())
     hook = repository / "hooks/post-receive"
     hook.write_text(f"{lines[0]}\n{exports}\n{lines[1]}")
     hook.chmod(0o755)
     front = Front(ports)
+    return Checkout(openssh.folder / name, openssh.config, address), front.port, front.close
 
-    return Side(Checkout(openssh.folder / name, openssh.config, address), front.port, name, front.close)
 
-
+@functools.cache
 def docker_with_buildkit():
     """Recent clients need a plugin for BuildKit; Debian's has it built in. The slow builder would flatter us."""
     for docker in dict.fromkeys(filter(None, (shutil.which("docker"), "/usr/bin/docker"))):

@@ -57,7 +57,10 @@ impl Service {
     pub fn files(of: &Path) -> Self {
         let port = free_port();
         let mut command = Command::new("python3");
-        command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(of).arg(port.to_string());
+        command
+            .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+            .arg(of)
+            .arg(port.to_string());
         Self::start(command, port, Signal::SIGTERM, folder())
     }
 

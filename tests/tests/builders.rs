@@ -42,7 +42,10 @@ fn app(name: &str, trusted: bool) -> Option<(App, String)> {
     let platform = platform.as_ref()?;
     let builder = builder(platform)?;
     let app = platform.app(name);
-    app.write("app.sh", APP).write("answer", name).write("dependencies", "one\n").commit("an app of a builder");
+    app.write("app.sh", APP)
+        .write("answer", name)
+        .write("dependencies", "one\n")
+        .commit("an app of a builder");
     Some((app, builder))
 }
 
@@ -97,7 +100,10 @@ fn a_builder_that_nobody_vouches_for_builds_phase_by_phase() {
 fn the_tree_can_name_its_builder_and_the_procfile_adds_processes() {
     let Some((app, builder)) = app("named-by-tree", true) else { return };
     app.write("built", "").write("Procfile", "clock: exec sleep 900\n");
-    app.write("project.toml", &format!("[_]\nschema-version = \"0.2\"\n[io.buildpacks]\nbuilder = \"{builder}\"\n"));
+    app.write(
+        "project.toml",
+        &format!("[_]\nschema-version = \"0.2\"\n[io.buildpacks]\nbuilder = \"{builder}\"\n"),
+    );
     app.commit("its own wish");
     app.push(Door::Ssh).ok().says(&format!("Builder: {builder}"));
     assert_eq!(app.answer_now(), "named-by-tree");

@@ -94,14 +94,17 @@ fn java_with_gradles_wrapper() {
 
 /// A tree that builds a file from the config var GREETING, and answers with it.
 fn greeter(app: &App) {
-    app.write("package.json", r#"{"name": "greeter", "scripts": {"build": "node build.js", "start": "node server.js"}}"#)
-        .write("build.js", "require('fs').writeFileSync('greeting.txt', process.env.GREETING || 'nothing')\n")
-        .write(
-            "server.js",
-            "const text = require('fs').readFileSync('greeting.txt')\n\
+    app.write(
+        "package.json",
+        r#"{"name": "greeter", "scripts": {"build": "node build.js", "start": "node server.js"}}"#,
+    )
+    .write("build.js", "require('fs').writeFileSync('greeting.txt', process.env.GREETING || 'nothing')\n")
+    .write(
+        "server.js",
+        "const text = require('fs').readFileSync('greeting.txt')\n\
              require('http').createServer((_, answer) => answer.end(text)).listen(process.env.PORT)\n",
-        )
-        .commit("a greeter");
+    )
+    .commit("a greeter");
 }
 
 #[test]
@@ -128,6 +131,30 @@ fn config_vars_are_seen_by_the_build_and_a_changed_one_builds_again() {
     app.commit("the same tree, the same config");
     app.push(Door::Ssh).ok().says("Nothing to build: build 2 made an image of just the same");
     assert_ne!(app.build(2)["digest"], digest);
+}
+
+#[test]
+fn a_changed_line_installs_nothing_again_and_a_changed_dependency_does() {
+    let Some(app) = app("changed-line") else { return };
+    app.bring("python-pip");
+    app.push(Door::Ssh).ok();
+    app.edit("app.py", "Hello from", "Good day from").commit("a changed line");
+    app.push(Door::Ssh).ok().says("CACHED").says("Released v2").says_not("Collecting");
+    assert!(app.answer_now().contains("Good day from"), "{}", app.answer_now());
+
+    let requirements = std::fs::read_to_string(app.path().join("requirements.txt")).expect("a file");
+    app.write("requirements.txt", &format!("{requirements}humanize==4.9.0\n")).commit("a dependency");
+    app.push(Door::Ssh).ok().says("Collecting humanize");
+}
+
+#[test]
+fn debian_packages_are_there_when_it_builds_and_when_it_runs() {
+    let Some(app) = app("packages") else { return };
+    app.bring("shell").edit("Aptfile", "busybox", "busybox\njq").commit("another package");
+    app.push(Door::Ssh).ok();
+    let container = app.until_containers(1).remove(0);
+    let asked = app.platform().engine().docker(&["exec", &container, "jq", "--version"]);
+    assert!(asked.as_ref().is_ok_and(|version| version.starts_with("jq-")), "{asked:?}");
 }
 
 #[test]
@@ -197,6 +224,8 @@ fn a_buildpack_can_be_chosen_and_one_that_is_not_there_is_refused_at_once() {
     app.verb(&["apps:set", "buildpack=heroku/procfile"]).ok().says("heroku/procfile");
     app.verb(&["apps:set", "dockerfile=Dockerfile"]).refused("unset the others");
     app.bring("shell").write("Dockerfile", "FROM scratch\n").commit("a Dockerfile that is not meant");
-    app.push_with(Door::Ssh, &["--push-option=dry-run", "main"]).refused("dry run").says("the buildpack shell");
+    app.push_with(Door::Ssh, &["--push-option=dry-run", "main"])
+        .refused("dry run")
+        .says("the buildpack shell");
     app.push(Door::Ssh).ok().says("Shell app: the app's setting asks for it");
 }

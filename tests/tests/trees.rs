@@ -94,7 +94,7 @@ fn a_pack_over_the_limit_is_refused_with_the_limit_and_its_setting_at_both_doors
 fn no_dockerfile_is_told_what_was_looked_for() {
     let Some(app) = app("no-dockerfile") else { return };
     app.write("main.c", "int main(void) { return 0; }").commit("no Dockerfile");
-    app.push(Door::Ssh).refused("no Dockerfile was found").says("Containerfile");
+    app.push(Door::Ssh).refused("says how to build it").says("Containerfile");
 }
 
 #[test]

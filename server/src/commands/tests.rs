@@ -108,7 +108,8 @@ async fn an_app_is_made_set_up_and_destroyed() {
              Git URL:        ssh://slipway@localhost:7022/blog.git\n\
              Web URL:        http://blog.localhost:7081/\n\
              Deploy branch:  trunk\n\
-             Dockerfile:     Dockerfile or Containerfile\n\
+             Builds with:    its Dockerfile, else the buildpack of its language\n\
+             Folder:         the root of the repository\n\
              Health check:   /healthz\n\
              Created:        <when>\n\
              Released:       not yet\n"
