@@ -89,7 +89,7 @@ fn run_stage(app: &App<'_>, build: &Build, image: String) -> Stage {
     let stage = Stage::new("run", image).env([("JAVA_TOOL_OPTIONS", FLAGS)]);
     let mut stage = brought::of(app, is_source).copied(stage);
     for folder in procfile::outputs(app) {
-        stage = stage.copy_from("build", &format!("/app/{folder}"), &format!("./{folder}"));
+        stage = stage.copy_from("build", format!("/app/{folder}"), format!("./{folder}"));
     }
     if build.kind == Kind::Unknown {
         return stage;

@@ -1,7 +1,6 @@
 //! For the other languages: an app of theirs with a package.json builds its assets with Node.js.
 //!
-//! Either as a stage of its own, `assets(app)?.map(|assets| assets.stage())`, from which `/app/public/build` or so is copied
-//! back; or inside the language's build stage, where a tool of the language calls Node.js:
+//! It happens in the language's build stage, where a tool of the language may call Node.js too:
 //! `assets.install_in(assets.bring_node(stage))`, then the tree, then `.run(assets.build())` or the tool.
 
 use super::manager::Manager;
@@ -11,14 +10,10 @@ use super::{install, version, workspaces};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::{Run, Stage};
-use crate::version::Chosen;
 
 /// How an app's assets are built.
 #[derive(Debug, Clone)]
 pub(crate) struct Assets {
-    pub(crate) version: Chosen,
-    /// For people: `pnpm`.
-    pub(crate) package_manager: &'static str,
     /// The image with Node.js and npm.
     pub(crate) image: String,
     manager: Manager,
@@ -36,26 +31,16 @@ pub(crate) fn assets(app: &App<'_>) -> Result<Option<Assets>, DetectError> {
     let version = version::of(app, &package)?;
     let packages = workspaces::with_root(app.tree, &package)?;
     Ok(Some(Assets {
-        package_manager: manager.name(),
         image: app.bases.image(&format!("node:{}", version.series)),
         manifests: manifests::of(app.tree, &manager, &packages),
         script: package.build_script(),
-        version,
         manager,
     }))
 }
 
 impl Assets {
-    /// The name of its own stage.
-    pub(crate) const STAGE: &'static str = "assets";
-
     pub(crate) fn has_build(&self) -> bool {
         self.script.is_some()
-    }
-
-    /// A stage that builds the assets in /app.
-    pub(crate) fn stage(&self) -> Stage {
-        self.install_in(Stage::new(Self::STAGE, self.image.as_str())).copy_all().run(self.build())
     }
 
     /// Adds Node.js and npm to a stage on another language's image.
@@ -101,23 +86,22 @@ mod tests {
     }
 
     #[test]
-    fn an_app_of_another_language_builds_in_a_stage_of_its_own_or_with_node_in_its_own_stage() {
+    fn an_app_of_another_language_gets_node_and_its_packages_in_its_build_stage() {
         let package = r#"{ "packageManager": "pnpm@10.34.8", "scripts": { "build": "vite build" } }"#;
-        let stages = with(&[("package.json", package), ("pnpm-lock.yaml", ""), (".nvmrc", "22")], |assets| {
+        let stage = with(&[("package.json", package), ("pnpm-lock.yaml", ""), (".nvmrc", "22")], |assets| {
             let assets = assets.expect("a package.json");
             assert!(assets.has_build());
-            assert_eq!((assets.package_manager, assets.version.series.to_string().as_str()), ("pnpm", "22"));
-            [assets.stage(), assets.install_in(assets.bring_node(Stage::new("build", "ruby:3.4")))]
+            assert_eq!(assets.image, "node:22");
+            assets.install_in(assets.bring_node(Stage::new("build", "ruby:3.4")))
         });
         let install = "RUN npm install --global --no-audit --no-fund --prefix /opt/pnpm pnpm@10.34.8\n\
                        COPY package.json pnpm-lock.yaml ./\n\
                        RUN CI=true pnpm install --frozen-lockfile --prod=false --store-dir /root/.local/share/pnpm/store";
-        assert_eq!(summary(&stages[0]), format!("{install}\nCOPY . ./\nRUN pnpm run build"));
         let node = "COPY /usr/local/bin/node /usr/local/bin/node\n\
                     COPY /usr/local/lib/node_modules /usr/local/lib/node_modules\n\
                     RUN ln -sf ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm && \
                     ln -sf ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx";
-        assert_eq!(summary(&stages[1]), format!("{node}\n{install}"));
+        assert_eq!(summary(&stage), format!("{node}\n{install}"));
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Parts<'_> {
     fn layer_of_packages(&self, run: Stage, from: &str) -> Stage {
         self.installed()
             .iter()
-            .fold(run, |run, path| run.copy_from(from, &format!("/app/{path}"), &format!("./{path}")))
+            .fold(run, |run, path| run.copy_from(from, format!("/app/{path}"), format!("./{path}")))
     }
 
     fn build(&self) -> Run {

@@ -98,7 +98,7 @@ fn files(run: Stage, parts: &Parts<'_>) -> Stage {
     match &parts.start.static_folder {
         Some(folder) if parts.installation.own.is_none() && parts.assets.is_none() => run
             .comment("What was collected changes seldom: a layer of its own.")
-            .copy_from("build", &format!("/app/{folder}"), &format!("./{folder}"))
+            .copy_from("build", format!("/app/{folder}"), format!("./{folder}"))
             .copy_all(),
         _ if parts.makes_files() => run.copy_from("build", "/app", "./"),
         _ => run.copy_all(),
