@@ -90,7 +90,7 @@ class Side:
     def look_for(self, text, began):
         while self.answer() != text:
             if time.monotonic() - began > LIVE_SECONDS:
-                fail(f"{self.host} did not answer '{text}' within {LIVE_SECONDS} s")
+                fail(f"{self.host} did not answer '{text}' within {LIVE_SECONDS} s; the last push said:\n{self.checkout.said}")
             time.sleep(LOOK_SECONDS)
         return time.monotonic() - began
 

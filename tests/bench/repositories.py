@@ -24,6 +24,8 @@ class Checkout:
 
     def __init__(self, folder, config, address):
         self.folder, self.config, self.address = folder, config, address
+        # What the last push was told.
+        self.said = ""
         folder.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
 
@@ -48,6 +50,7 @@ class Checkout:
         began = time.monotonic()
         pushed = self.git("push", *options, self.address, "main", check=False, timeout=PUSH_SECONDS)
         seconds = time.monotonic() - began
+        self.said = pushed.stderr
         if refused_with is None and pushed.returncode != 0 or refused_with is not None and refused_with not in pushed.stderr:
             fail(f"git push {' '.join(options)} {self.address} did not end as it should:\n{pushed.stderr}")
         return seconds
