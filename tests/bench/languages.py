@@ -9,7 +9,7 @@ import tempfile
 
 from measure import fail, rounds
 from parts import clear_engine
-from pushes import ROOT, Side, lifecycle_peer
+from pushes import ROOT, Side, lifecycle_peer, push_nothing
 from receiving import PEER as BARE
 from repositories import Checkout
 
@@ -101,15 +101,7 @@ def unchanged(language):
         for checkout in (ours, theirs):
             bring(checkout, language)
             checkout.push()
-
-        def measure(checkout):
-            def push(number):
-                checkout.commit(f"Nothing, for the {number}. time")
-                return checkout.push()
-
-            return push
-
-        return "s", BARE, *rounds(count, measure(ours), measure(theirs)), None
+        return "s", BARE, *rounds(count, push_nothing(ours), push_nothing(theirs)), None
 
     return bench
 

@@ -30,15 +30,17 @@ def unchanged(platform, openssh, count):
     for checkout in (ours, theirs):
         web_app(checkout, ROOT / "examples/hello-docker", "unchanged")
         checkout.push()
+    return "s", BARE, *rounds(count, push_nothing(ours), push_nothing(theirs)), None
 
-    def measure(checkout):
-        def push(number):
-            checkout.commit(f"Nothing, for the {number}. time")
-            return checkout.push()
 
-        return push
+def push_nothing(checkout):
+    """A commit that changes no file, until its push returns."""
 
-    return "s", BARE, *rounds(count, measure(ours), measure(theirs)), None
+    def push(number):
+        checkout.commit(f"Nothing, for the {number}. time")
+        return checkout.push()
+
+    return push
 
 
 def one_line(platform, openssh, count):

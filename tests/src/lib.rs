@@ -28,7 +28,7 @@ pub use checkout::{Checkout, Door};
 pub use cluster::Cluster;
 pub use engine::Engine;
 pub use http::Answer;
-pub use parts::{Setting, engine_or_skip, skip};
+pub use parts::{Setting, engine_or_skip, skip, slipway};
 pub use person::{Person, Said};
 pub use platform::{Platform, Start};
 pub use proxy::{Behind, Proxy};

@@ -64,7 +64,7 @@ pub fn engine_or_skip() -> Option<Engine> {
 }
 
 /// The server's program: built beside the tests by `cargo build` or `cargo test --workspace`.
-pub(crate) fn slipway() -> PathBuf {
+pub fn slipway() -> PathBuf {
     let here = std::env::current_exe().expect("the test's own path");
     let folder = here
         .ancestors()

@@ -29,7 +29,7 @@ pub struct Said {
 }
 
 impl Said {
-    pub(crate) fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             status: output.status.code().unwrap_or(-1),

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
-use slipway_tests::{App, Door, Platform, Service, Setting, skip};
+use slipway_tests::{App, Door, Platform, Said, Service, Setting, skip, slipway};
 
 /// A platform for all stories of this file, with the memory that Java wants.
 fn app(name: &str) -> Option<App> {
@@ -205,6 +205,34 @@ fn the_printed_dockerfile_builds_the_same_when_it_is_committed() {
     app.push(Door::Ssh).ok().says("Dockerfile found: Dockerfile");
     assert_eq!(app.answer_now(), "built");
     app.verb(&["buildpacks:dockerfile"]).refused("the app brings its own Dockerfile");
+}
+
+/// With official base images: the checkout knows of no platform's.
+#[test]
+fn the_command_line_prints_what_a_checkout_would_be_built_with_and_asks_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |program: &std::path::Path, words: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.current_dir(folder.path()).args(words).env("HOME", folder.path());
+        Said::of(&command.output().expect("a program"))
+    };
+    let print = || run(&slipway(), &["buildpacks:dockerfile"]);
+    let git = |words: &[&str]| {
+        let who = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"];
+        run(std::path::Path::new("git"), &[&who[..], words].concat())
+    };
+    print().refused("no git checkout with a commit");
+    git(&["init", "-q"]).ok();
+    std::fs::write(folder.path().join("go.mod"), "module example.org/x\n\ngo 1.24\n").expect("a file");
+    std::fs::write(folder.path().join("main.go"), "package main\n\nfunc main() {}\n").expect("a file");
+    print().refused("no git checkout with a commit");
+    git(&["add", "-A"]).ok();
+    git(&["commit", "-qm", "a program"]).ok();
+    print().ok().says("FROM golang:1.24").says("git add Dockerfile");
+    std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\n").expect("a file");
+    git(&["add", "-A"]).ok();
+    git(&["commit", "-qm", "its own"]).ok();
+    print().refused("the app brings its own Dockerfile");
 }
 
 #[test]
