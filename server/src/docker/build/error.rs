@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::wire::WireError;
 use super::progress::FailedStep;
+use super::title::title;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,7 @@ impl From<WireError> for BuildError {
 pub(super) fn classify(message: &str, failed: Option<&FailedStep>, place: Place) -> BuildError {
     let step = failed.map(|failed| failed.name.split_once("] ").map_or(&*failed.name, |(_, name)| name));
     if let (Some(step), Some(ending)) = (step, ending(message)) {
-        let step = step.to_owned();
+        let step = title(step);
         return match ending {
             Ending::Killed => BuildError::Killed { step, place },
             Ending::ExitCode(exit_code) => BuildError::Step { step, exit_code, place },

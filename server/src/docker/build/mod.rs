@@ -13,6 +13,7 @@ mod select;
 mod session;
 #[cfg(test)]
 mod tests;
+mod title;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -17,6 +17,7 @@ use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog, VertexStatus};
 
 use super::context::Sent;
+use super::title::title;
 
 /// Output without a newline is shown once there is this much of it.
 const PARTIAL_LIMIT: usize = 4 * 1024;
@@ -106,7 +107,7 @@ impl Progress {
             for (at, line) in vertex.name.lines().enumerate() {
                 // A step's name may hold a whole heredoc; its further lines are set apart.
                 let gap = if at == 0 { "" } else { "  " };
-                say(step, &format!("{gap}{line}"), text);
+                say(step, &format!("{gap}{}", title(line)), text);
             }
         }
     }
