@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bollard::query_parameters::TagImageOptions;
+
 use super::super::testing::Given::{Executable, File, Symlink};
 use super::super::testing::{self, Given, Tree, is_running, wait_until, way_to_the_engine};
 use super::*;
@@ -31,6 +33,15 @@ impl Bench {
         let text = text.await.unwrap();
         eprintln!("{text}");
         (built, text)
+    }
+
+    /// Another name of the base image, for tests that count on the engine's cache: BuildKit solves builds that run at
+    /// the same time in one graph, and may overlook cached steps behind one that they share (moby/buildkit#4674).
+    async fn base_of_its_own(&self) -> String {
+        let repo = format!("slipway-test/{}", nonce());
+        let name = TagImageOptions { repo: Some(repo.clone()), tag: Some("latest".to_owned()) };
+        self.engine.api().tag_image("slipway/base:latest", Some(name)).await.unwrap();
+        format!("{repo}:latest")
     }
 
     async fn clean_up(&self, image: &str) {
@@ -114,28 +125,19 @@ async fn the_context_is_the_tree_as_dockerignore_leaves_it() {
 #[tokio::test]
 async fn only_changed_files_are_sent_and_an_unchanged_tree_sends_none() {
     let Some(bench) = Bench::new().await else { return };
+    let base = bench.base_of_its_own().await;
     let (one, two) = (nonce(), nonce());
-    let dockerfile = format!("{BASE}COPY . /app\nRUN cat /app/one\n");
+    let dockerfile = format!("FROM {base}\nCOPY . /app\nRUN cat /app/one\n");
     let files = |one| [("Dockerfile", File(&dockerfile)), ("one", File(one)), ("two", File("same"))];
     let (first, _) = bench.build(bench.request(&files(&one))).await;
     assert_eq!(first.as_ref().unwrap().sent_files, 3);
-    // An engine that has much to do now and then forgets a step that it has only just done, but not each time.
-    let mut before = first.unwrap();
-    let mut tries = 0;
-    let again = loop {
-        let (again, text) = bench.build(bench.request(&files(&one))).await;
-        let again = again.unwrap();
-        assert_eq!((again.sent_files, again.sent_bytes), (0, 0));
-        assert!(text.contains("sent 0 changed files, 0 B"), "{text}");
-        tries += 1;
-        if text.contains("CACHED") {
-            assert_eq!(again.id, before.id);
-            break again;
-        }
-        bench.clean_up(&before.id).await;
-        assert!(tries < 5, "never from the cache: {text}");
-        before = again;
-    };
+
+    let (again, text) = bench.build(bench.request(&files(&one))).await;
+    let again = again.unwrap();
+    assert_eq!((again.sent_files, again.sent_bytes), (0, 0));
+    assert!(text.contains("CACHED"), "{text}");
+    assert!(text.contains("sent 0 changed files, 0 B"), "{text}");
+    assert_eq!(again.id, first.unwrap().id);
 
     // The same length: the change shows in the time alone.
     let (changed, text) = bench.build(bench.request(&files(&two))).await;
@@ -146,7 +148,7 @@ async fn only_changed_files_are_sent_and_an_unchanged_tree_sends_none() {
     let request = BuildRequest { cache: Cache::Ignore, ..bench.request(&files(&two)) };
     let (fresh, text) = bench.build(request).await;
     assert!(text.contains(&two) && !text.contains("RUN cat /app/one\nCACHED"), "{text}");
-    for image in [again.id, changed.id, fresh.unwrap().id] {
+    for image in [again.id, changed.id, fresh.unwrap().id, base] {
         bench.clean_up(&image).await;
     }
 }
@@ -252,15 +254,20 @@ async fn a_recipe_of_ours_builds_a_tree_that_has_none_and_its_errors_are_quoted(
     let nonce = nonce();
     let files = [("one", File(&nonce)), (".dockerignore", File("two\n")), ("two", File("ignored"))];
     let written = |text: &str| BuildRequest { recipe: Recipe::Written(text.into()), ..bench.request(&files) };
-    let text =
-        format!("{BASE}COPY . /app\nRUN cat /app/one && test ! -e /app/two && test ! -e /app/Dockerfile\n");
+    let base = bench.base_of_its_own().await;
+    let text = format!(
+        "FROM {base}\nCOPY . /app\nRUN cat /app/one && test ! -e /app/two && test ! -e /app/Dockerfile\n"
+    );
     let (built, said) = bench.build(written(&text)).await;
     let built = built.unwrap();
     assert!(said.contains(&nonce), "{said}");
+    let (again, _) = bench.build(written(&text)).await;
+    assert_eq!(again.unwrap().id, built.id);
     let (broken, said) = bench.build(written(&format!("{BASE}RUN exit 7 # {nonce}\n"))).await;
     assert!(said.contains("the buildpack's Dockerfile:2"), "{said}");
     assert!(matches!(broken, Err(BuildError::Step { exit_code: 7, .. })), "{broken:?}");
     bench.clean_up(&built.id).await;
+    bench.clean_up(&base).await;
 }
 
 /// A Dockerfile whose only step sleeps, and the argument by which the sleeper is found.
