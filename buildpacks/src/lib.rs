@@ -105,5 +105,5 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The buildpack that somebody means by `name`: ours, or one of Heroku's or Paketo's for the same language.
 #[must_use]
 pub fn buildpack_of(name: &str) -> Option<&'static str> {
-    languages::by_name(name).map(|buildpack| buildpack.name)
+    languages::names::buildpack(name).map(|buildpack| buildpack.name)
 }

@@ -4,6 +4,7 @@ mod binaries;
 mod brought;
 mod go;
 mod java;
+pub(crate) mod names;
 mod node;
 mod php;
 mod port;
@@ -162,7 +163,7 @@ pub(crate) fn first(app: &App<'_>) -> Option<Result<Recipe, DetectError>> {
 
 /// The recipe of the buildpack that `file` asks for by name.
 pub(crate) fn named(app: &App<'_>, name: &str, file: &str) -> Result<Recipe, DetectError> {
-    let buildpack = by_name(name).ok_or_else(|| {
+    let buildpack = names::buildpack(name).ok_or_else(|| {
         let known: Vec<&str> = ALL.iter().map(|buildpack| buildpack.name).collect();
         DetectError::UnknownBuildpack {
             name: name.to_owned(),
@@ -178,14 +179,6 @@ pub(crate) fn named(app: &App<'_>, name: &str, file: &str) -> Result<Recipe, Det
             looked_for: buildpack.looks_for,
         }),
     }
-}
-
-/// The buildpack that somebody means by a name, an id or an address.
-pub(crate) fn by_name(name: &str) -> Option<&'static Buildpack> {
-    let name = name.split(['@', '#']).next().unwrap_or(name);
-    let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
-    let name = name.trim_end_matches(".git").trim_start_matches("heroku-buildpack-").to_ascii_lowercase();
-    ALL.iter().copied().find(|buildpack| buildpack.name == name || buildpack.aliases.contains(&name.as_str()))
 }
 
 fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe, DetectError> {
