@@ -49,6 +49,17 @@ pub enum DetectError {
     )]
     NoVariable { name: String },
     #[error(
+        "the commit sets the build's environment variable `{name}` to a text of several lines or with control characters, \
+         which a Dockerfile cannot hold.\n\
+         Take it out of project.toml or app.json and make it a config var, which the build sees too: slipway config:set {name}=<value>"
+    )]
+    UnwritableValue { name: String },
+    #[error(
+        "the commit sets PATH for the build, and by the PATH of the images the build finds its own programs.\n\
+         Take it out of project.toml or app.json, and call your programs by their paths."
+    )]
+    PathOfBuild,
+    #[error(
         "the Procfile has no `web` line, and a {language} app has no start command of its own that we know.\n{next}"
     )]
     NoStart { language: &'static str, next: String },

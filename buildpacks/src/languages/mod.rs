@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::bases::Bases;
 use crate::choice::Choice;
 use crate::error::DetectError;
-use crate::recipe::{Recipe, Stage};
+use crate::recipe::{Recipe, Stage, environment};
 use crate::source::Tree;
 use crate::version::{self, Chosen, Requirement, Series};
 
@@ -182,6 +182,7 @@ pub(crate) fn named(app: &App<'_>, name: &str, file: &str) -> Result<Recipe, Det
 }
 
 fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe, DetectError> {
+    environment::check(&app.choice.environment)?;
     let made = (buildpack.plan)(app)?;
     let command = app.procfile.get("web").or(made.processes.get("web")).cloned();
     let mut notes = made.notes;

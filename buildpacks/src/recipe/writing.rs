@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Bind, Recipe, Run, Stage, Step, keystore};
+use super::{Bind, Recipe, Run, Stage, Step, environment, keystore};
 
 /// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
 const USER: &str = "10001:10001";
@@ -57,8 +57,7 @@ impl Recipe {
             lines.push(run(&packages(&self.packages, with.extra_ca), with));
         }
         if !is_last && !builds_on_a_stage && !self.environment.is_empty() {
-            let pairs: Vec<_> = self.environment.clone().into_iter().collect();
-            lines.push(env(&pairs));
+            lines.push(environment::literal(&self.environment));
         }
         let mut is_keyed = false;
         for (index, step) in stage.steps.iter().enumerate() {
@@ -76,7 +75,7 @@ impl Recipe {
             }
         }
         if is_last {
-            lines.push(env(&[pair("HOME", "/app"), pair("PORT", "8080")]));
+            lines.push(environment::with_references(&[pair("HOME", "/app"), pair("PORT", "8080")]));
             lines.extend(needs_root(&stage.steps).then(|| format!("USER {USER}")));
             lines.extend(self.command.as_deref().map(command));
         }
@@ -100,7 +99,7 @@ fn needs_root(steps: &[Step]) -> bool {
 fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
     match step {
         Step::Comment(text) => format!("# {text}"),
-        Step::Env(pairs) => env(pairs),
+        Step::Env(pairs) => environment::with_references(pairs),
         Step::Workdir(path) => format!("WORKDIR {path}"),
         Step::Copy { from, paths, to } => {
             let from = from.as_ref().map(|from| format!("--from={from} ")).unwrap_or_default();
@@ -130,20 +129,6 @@ fn words(paths: &[String], to: &str) -> String {
 
 fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
-}
-
-fn env(pairs: &[(String, String)]) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
-    format!("ENV {}", pairs.join(" \\\n    "))
-}
-
-/// A value of ENV; `$NAME` in it stays a reference.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%$={}".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\\n"))
 }
 
 fn run(step: &Run, with: Writing<'_>) -> String {
