@@ -118,7 +118,7 @@ impl App<'_> {
         }
     }
 
-    /// The command of `web`: the Procfile's, else `or_else`'s.
+    /// Whether the Procfile says what `web` runs.
     pub(crate) fn has_web(&self) -> bool {
         self.procfile.contains_key("web")
     }
@@ -186,9 +186,9 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
     let made = (buildpack.plan)(app)?;
     let command = app.procfile.get("web").or(made.processes.get("web")).cloned();
     let mut notes = made.notes;
-    notes.extend(app.procfile.get("web").and_then(|web| ignored_port("Procfile's", web)));
+    notes.extend(app.procfile.get("web").and_then(|web| port::ignored_by("Procfile's", web)));
     if !app.has_web() {
-        notes.extend(made.processes.get("web").and_then(|web| ignored_port("app's own", web)));
+        notes.extend(made.processes.get("web").and_then(|web| port::ignored_by("app's own", web)));
     }
     Ok(Recipe {
         language: buildpack.language,
@@ -203,29 +203,4 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
         environment: app.choice.environment.clone(),
         command,
     })
-}
-
-/// A note for the `web` command of `whose` that names a port of its own, where the router would not look for it.
-fn ignored_port(whose: &str, web: &str) -> Option<String> {
-    if web.contains("PORT") {
-        return None;
-    }
-    let words: Vec<&str> = web.split_whitespace().collect();
-    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 79);
-    let named = words.iter().enumerate().find_map(|(index, word)| {
-        let after = |word: &'_ str| word.rsplit_once([':', '=']).map(|(_, port)| port.to_owned());
-        let next = words.get(index + 1).copied().unwrap_or_default();
-        match *word {
-            "-p" | "--port" | "-P" if is_port(next) => Some(next.to_owned()),
-            "-b" | "--bind" | "-l" | "--listen" => after(next).filter(|port| is_port(port)),
-            word if word.starts_with("--port=") || word.starts_with("--bind=") => {
-                after(word).filter(|port| is_port(port))
-            }
-            _ => None,
-        }
-    })?;
-    Some(format!(
-        "The {whose} `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
-         Write $PORT in place of {named}"
-    ))
 }

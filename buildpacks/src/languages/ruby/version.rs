@@ -23,7 +23,7 @@ pub(super) fn choose(project: &Project<'_>) -> Result<(Chosen, String), DetectEr
     let exact = asked.as_ref().filter(|_| is_enforced).and_then(|asked| exact(&asked.text));
     let mut chosen = project.app.steady_version(&RUBY, asked)?;
     // Bundler refuses any other patch than the one that Gemfile names. A list of images has no patches.
-    let is_listed = !project.app.bases.offered(RUBY.image, RUBY.tag, &[]).is_empty();
+    let is_listed = project.app.bases.lists(RUBY.image);
     if let Some(exact) = exact.filter(|_| !is_listed) {
         chosen.series = exact;
     }
