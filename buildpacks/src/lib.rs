@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub use bases::{BadLine, Bases};
 pub use choice::{Choice, Named};
 pub use error::DetectError;
-pub use recipe::{Recipe, Run, Stage, Step, Writing};
+pub use recipe::{ADDED_VARIABLE, BUNDLE_VARIABLES, Recipe, Run, Stage, Step, Writing};
 pub use source::{Files, Source, Unreadable};
 pub use version::{Chosen, Series};
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::version::Chosen;
 
-pub use writing::Writing;
 pub(crate) use writing::executed;
+pub use writing::{ADDED_VARIABLE, BUNDLE_VARIABLES, Writing};
 
 /// A plan for an app without a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]

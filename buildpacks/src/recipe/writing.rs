@@ -11,18 +11,19 @@ const USER: &str = "10001:10001";
 /// Where the secrets are mounted.
 const CONFIG: &str = "/run/secrets/config";
 pub(super) const CA: &str = "/run/secrets/ca";
-/// How the tools of the languages are told of certificates. Not Yarn's variable: Node.js reads its own for it, and Yarn 3 stops
-/// at a setting that it does not know.
-const CA_VARIABLES: [&str; 8] = [
+/// Variables by which tools that do not go by the system's certificates are told of a file with all that they are to trust.
+/// Not Yarn's: Node.js reads its own for it, and Yarn 3 stops at a setting that it does not know.
+pub const BUNDLE_VARIABLES: [&str; 7] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO",
     "BUNDLE_SSL_CA_CERT",
 ];
+/// Node.js adds the certificates of this file to its own.
+pub const ADDED_VARIABLE: &str = "NODE_EXTRA_CA_CERTS";
 
 /// What the written Dockerfile depends on beside the recipe.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +150,8 @@ fn run(step: &Run, with: Writing<'_>) -> String {
     }
     if step.downloads && with.extra_ca {
         mounts.push("--mount=type=secret,id=ca".to_owned());
-        let variables: Vec<String> = CA_VARIABLES.iter().map(|name| format!("{name}={CA}")).collect();
+        let variables = BUNDLE_VARIABLES.into_iter().chain([ADDED_VARIABLE]);
+        let variables: Vec<String> = variables.map(|name| format!("{name}={CA}")).collect();
         before.push(format!("if [ -f {CA} ]; then export \\\n      {}; fi", variables.join(" \\\n      ")));
         if step.is_java {
             before.push(format!("if [ -f {CA} ]; then {}; fi", keystore::commands()));

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use slipway_buildpacks::{ADDED_VARIABLE, BUNDLE_VARIABLES};
 
 use super::archive::Archive;
 use super::phase::Phase;
@@ -10,19 +11,6 @@ use super::spec::{self, Desk};
 use super::{Job, LifecycleError};
 use crate::docker::build;
 use crate::target::RegistryLogin;
-
-/// Tools that do not go by the system's bundle, and how they are told another one.
-const BUNDLE_VARIABLES: [&str; 6] = [
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "CARGO_HTTP_CAINFO",
-];
-
-/// Node adds certificates to its own.
-const ADDED_VARIABLE: &str = "NODE_EXTRA_CA_CERTS";
 
 /// A binding as the platform specification has it; Paketo's buildpacks take such certificates up.
 const BINDING: &str = "/platform/bindings/slipway-extra-ca";
