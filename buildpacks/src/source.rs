@@ -133,6 +133,11 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// The path of a file in a folder; the root is `""`.
+pub(crate) fn in_folder(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
 fn malformed(path: &str, format: &'static str, error: &dyn std::fmt::Display) -> Unreadable {
     Unreadable::Malformed { path: path.to_owned(), format, reason: error.to_string().trim_end().to_owned() }
 }

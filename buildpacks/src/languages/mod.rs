@@ -134,6 +134,10 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    pub(crate) fn new(text: impl Into<String>, tilde: version::Tilde, from: impl Into<String>) -> Self {
+        Self { text: text.into(), tilde, from: from.into() }
+    }
+
     fn requirement(&self, runtime: &Runtime) -> Result<Requirement, DetectError> {
         Requirement::parse(&self.text, self.tilde).ok_or_else(|| DetectError::NoVersion {
             runtime: runtime.name,

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::modules::{Modules, in_folder};
-use crate::source::Tree;
+use super::modules::Modules;
+use crate::languages::binaries::WEB;
+use crate::source::{Tree, in_folder};
 
 /// Programs in folders of these names are not the app's own.
 const ASIDE: [&str; 9] =
     ["vendor", "testdata", "example", "examples", "tools", "hack", "scripts", "test", "tests"];
-/// The names of programs that are `web` where there are several, in this order; before them goes the module's own name.
-const WEB: [&str; 5] = ["web", "server", "app", "api", "http"];
 
 /// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub(crate) fn find(tree: &Tree<'_>, modules: &Modules) -> Vec<Main> {
     found.iter().map(main).collect()
 }
 
-/// The program that is `web`: the only one, the one in the root, or the one of a telling name.
+/// The program that is `web`: the only one, the one in the root, the one of the module's name, or of a telling one.
 pub(crate) fn web<'m>(mains: &'m [Main], modules: &Modules) -> Option<&'m Main> {
     if let [only] = mains {
         return Some(only);

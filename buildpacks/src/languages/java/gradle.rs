@@ -1,8 +1,8 @@
 //! Gradle: the build files of the tree, and the step that assembles.
 
-use super::Build;
 use super::error::JavaError;
 use super::kind::Kind;
+use super::{Build, projects};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::Run;
@@ -11,8 +11,6 @@ pub(super) const FILES: [&str; 4] =
     ["build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
 const JAR: &str = "gradle/wrapper/gradle-wrapper.jar";
 const PROPERTIES: &str = "gradle/wrapper/gradle-wrapper.properties";
-/// The names of projects that are `web` where several run, in this order.
-const WEB: [&str; 7] = ["web", "server", "app", "application", "api", "boot", "service"];
 
 /// A build file with its project's folder.
 struct Project {
@@ -114,14 +112,8 @@ fn runs(app: &App<'_>, projects: &[Project]) -> Result<(String, Kind), DetectErr
         .iter()
         .filter_map(|project| Some((project.folder.as_str(), kind_of(&project.text)?)))
         .collect();
-    let last = |folder: &str| folder.rsplit('/').next().unwrap_or_default().to_owned();
-    let of_name = || WEB.iter().find_map(|name| known.iter().find(|(folder, _)| last(folder) == *name));
-    let chosen = if let [only] = known.as_slice() { Some(only) } else { of_name() };
-    if let Some((folder, kind)) = chosen {
-        return Ok(((*folder).to_owned(), *kind));
-    }
-    if app.has_web() {
-        return Ok((String::new(), Kind::Unknown));
+    if let Some(running) = projects::running(app, &known) {
+        return Ok(running);
     }
     let next = if known.is_empty() {
         "No build file applies the plugin `application`, Spring Boot's, Quarkus's or shadow, or names a Main-Class. \

@@ -2,13 +2,11 @@
 
 use super::error::JavaError;
 use super::kind::Kind;
-use super::{Build, xml};
+use super::{Build, projects, xml};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::Run;
 
-/// The names of modules that are `web` where several run, in this order.
-const WEB: [&str; 7] = ["web", "server", "app", "application", "api", "boot", "service"];
 const WRAPPER: &str = ".mvn/wrapper/maven-wrapper.properties";
 
 /// A pom that is of no module that others are made of.
@@ -66,14 +64,8 @@ fn runs(app: &App<'_>, poms: &[Pom]) -> Result<(String, Kind), DetectError> {
     let packaged: Vec<&Pom> = packaged.collect();
     let known: Vec<(&str, Kind)> =
         packaged.iter().filter_map(|pom| Some((pom.folder.as_str(), Kind::of(&pom.text)?))).collect();
-    let last = |folder: &str| folder.rsplit('/').next().unwrap_or_default().to_owned();
-    let of_name = || WEB.iter().find_map(|name| known.iter().find(|(folder, _)| last(folder) == *name));
-    let chosen = if let [only] = known.as_slice() { Some(only) } else { of_name() };
-    if let Some((folder, kind)) = chosen {
-        return Ok(((*folder).to_owned(), *kind));
-    }
-    if app.has_web() {
-        return Ok((String::new(), Kind::Unknown));
+    if let Some(running) = projects::running(app, &known) {
+        return Ok(running);
     }
     // A parent that is not in the tree may name the main class.
     let has_other_parent =

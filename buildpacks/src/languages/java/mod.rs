@@ -5,6 +5,7 @@ mod gradle;
 mod kind;
 mod maven;
 mod procfile;
+mod projects;
 mod version;
 mod xml;
 

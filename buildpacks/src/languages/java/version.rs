@@ -36,8 +36,7 @@ pub(crate) fn choose(app: &App<'_>, is_maven: bool) -> Result<Chosen, DetectErro
 }
 
 fn asked(text: &str, from: String) -> Asked {
-    let text = if text.starts_with('>') { text.to_owned() } else { number(text).to_owned() };
-    Asked { text, tilde: Tilde::Patch, from }
+    Asked::new(if text.starts_with('>') { text } else { number(text) }, Tilde::Patch, from)
 }
 
 /// `1.8` as `8`; of `21.0.2-tem`, `temurin-21.0.2` and `openjdk64-17.0.1` the number.

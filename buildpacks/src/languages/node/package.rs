@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::DetectError;
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// What npm runs by itself while it installs.
 const LIFECYCLE: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
@@ -38,9 +38,7 @@ pub(crate) struct Package {
 impl Package {
     /// The package.json of `folder`.
     pub(crate) fn of(tree: &Tree<'_>, folder: &str) -> Result<Option<Self>, DetectError> {
-        let path =
-            if folder.is_empty() { "package.json".to_owned() } else { format!("{folder}/package.json") };
-        let value = tree.json::<Value>(&path)?;
+        let value = tree.json::<Value>(&in_folder(folder, "package.json"))?;
         Ok(value.map(|value| Self { folder: folder.to_owned(), value }))
     }
 

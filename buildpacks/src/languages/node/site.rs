@@ -3,7 +3,7 @@
 use super::package::Package;
 use crate::error::DetectError;
 use crate::languages::static_site::{Missing, Site, StaticJson};
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// A build tool: what its command has in it, the folder that it makes, whether the app has routes of its own.
 struct Tool {
@@ -46,7 +46,7 @@ pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, Det
     };
     let missing =
         if routes { Missing::Fallback("index.html".into()) } else { Missing::Page("404.html".into()) };
-    let root = super::manifests::inside(&package.folder, &folder_of(tree, package, &build, folder)?);
+    let root = in_folder(&package.folder, &folder_of(tree, package, &build, folder)?);
     let mut site = Site { root, missing, clean_urls: true, is_built: true };
     if let Some(settings) = settings {
         settings.apply(&mut site);
@@ -67,7 +67,7 @@ fn build(package: &Package) -> Option<String> {
 pub(super) fn is_next_export(tree: &Tree<'_>, package: &Package) -> Result<bool, DetectError> {
     let names = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
     for name in names {
-        let text = tree.text(&super::manifests::inside(&package.folder, name))?.unwrap_or_default();
+        let text = tree.text(&in_folder(&package.folder, name))?.unwrap_or_default();
         if is_set(&text, "output", &["export"]) {
             return Ok(true);
         }
@@ -90,7 +90,7 @@ fn folder_of(tree: &Tree<'_>, package: &Package, build: &str, default: &str) -> 
     }
     for name in ["vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.config.mts", "astro.config.mjs"]
     {
-        let text = tree.text(&super::manifests::inside(&package.folder, name))?.unwrap_or_default();
+        let text = tree.text(&in_folder(&package.folder, name))?.unwrap_or_default();
         if let Some(folder) = value_of(&text, "outDir") {
             return Ok(folder.trim_start_matches("./").trim_end_matches('/').to_owned());
         }
@@ -100,7 +100,7 @@ fn folder_of(tree: &Tree<'_>, package: &Package, build: &str, default: &str) -> 
 
 /// The output of the first application of angular.json; newer builders put it into a folder `browser`.
 fn angular(tree: &Tree<'_>, package: &Package) -> Result<Option<String>, DetectError> {
-    let path = super::manifests::inside(&package.folder, "angular.json");
+    let path = in_folder(&package.folder, "angular.json");
     let Some(settings) = tree.json::<serde_json::Value>(&path)? else { return Ok(None) };
     let projects = settings.get("projects").and_then(serde_json::Value::as_object);
     let is_application =

@@ -5,10 +5,11 @@
 //! one small layer.
 
 use super::manager::{Kind, Manager, Wanted};
-use super::manifests::{Manifests, inside};
+use super::manifests::Manifests;
 use super::package::Package;
 use super::{caches, install};
 use crate::recipe::{Run, Stage};
+use crate::source::in_folder;
 
 /// Everything about an app that its stages depend on.
 pub(super) struct Parts<'a> {
@@ -137,7 +138,7 @@ impl Parts<'_> {
                 let loader = self.has_modules().then_some(".pnp.loader.mjs");
                 [".yarn", ".pnp.cjs"].into_iter().chain(loader).map(str::to_owned).collect()
             }
-            _ => self.packages.iter().map(|package| inside(&package.folder, "node_modules")).collect(),
+            _ => self.packages.iter().map(|package| in_folder(&package.folder, "node_modules")).collect(),
         }
     }
 
@@ -182,7 +183,7 @@ impl Parts<'_> {
         let mut path: Vec<String> = self
             .started
             .iter()
-            .map(|folder| format!("/app/{}", inside(folder, "node_modules/.bin")))
+            .map(|folder| format!("/app/{}", in_folder(folder, "node_modules/.bin")))
             .collect();
         path.extend(manager.map(|folder| format!("{folder}/bin")));
         path.push("$PATH".to_owned());

@@ -43,7 +43,7 @@ fn asked(app: &App<'_>, package: &Package) -> Result<Option<Asked>, DetectError>
 }
 
 fn written(text: &str, from: &str) -> Asked {
-    Asked { text: range(text), tilde: Tilde::Patch, from: from.to_owned() }
+    Asked::new(range(text), Tilde::Patch, from)
 }
 
 /// nvm's names as ranges. A range that is open above would end at a series without long-term support on some day; those

@@ -17,10 +17,7 @@ pub(super) fn choose(app: &App<'_>, composer: &Composer) -> Result<Chosen, Detec
     let of_file = app.tree.first_line(".php-version")?.map(|line| (line, ".php-version"));
     let of_manifest = || Some((composer.required("php")?, "require.php of composer.json"));
     let of_lock = || Some((composer.locked_platform("php")?, "platform.php of composer.lock"));
-    let asked = of_file.or_else(of_manifest).or_else(of_lock).map(|(text, from)| Asked {
-        text,
-        tilde: Tilde::LastGiven,
-        from: from.to_owned(),
-    });
+    let asked = of_file.or_else(of_manifest).or_else(of_lock);
+    let asked = asked.map(|(text, from)| Asked::new(text, Tilde::LastGiven, from));
     app.steady_version(&PHP, asked)
 }

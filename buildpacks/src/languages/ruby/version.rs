@@ -33,11 +33,8 @@ pub(super) fn choose(project: &Project<'_>) -> Result<(Chosen, String), DetectEr
 
 /// What is asked for, and whether Bundler insists on it.
 fn asked(project: &Project<'_>) -> Result<(Option<Asked>, bool), DetectError> {
-    let asking = |text: &str, from: &str| Asked {
-        text: text.trim().trim_start_matches("ruby-").to_owned(),
-        tilde: Tilde::LastGiven,
-        from: from.to_owned(),
-    };
+    let asking =
+        |text: &str, from: &str| Asked::new(text.trim().trim_start_matches("ruby-"), Tilde::LastGiven, from);
     let tree = project.app.tree;
     let gemfile = &project.gemfile;
     if let Some(file) = &gemfile.ruby_file
