@@ -23,7 +23,7 @@ pub use bases::{BadLine, Bases};
 pub use choice::{Choice, Named};
 pub use error::DetectError;
 pub use recipe::{ADDED_VARIABLE, BUNDLE_VARIABLES, Recipe, Run, Stage, Step, Writing};
-pub use source::{Files, Source, Unreadable};
+pub use source::{Files, Source, Unreadable, text_of};
 pub use version::{Chosen, Series};
 
 use languages::App;
