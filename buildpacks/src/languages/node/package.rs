@@ -94,6 +94,15 @@ impl Package {
         self.dependencies().any(|(found, _)| found == name)
     }
 
+    /// Whether its database client is a program in Rust that is bound to OpenSSL, as Prisma's is before version 7.
+    pub(crate) fn needs_openssl(&self) -> bool {
+        let wanted =
+            self.dependencies().find(|(name, _)| *name == "@prisma/client").map(|(_, wanted)| wanted);
+        let major = wanted.map(|wanted| wanted.trim_start_matches(['^', '~', '=', '>', 'v', ' ']));
+        let major = major.and_then(|wanted| wanted.split(['.', ' ']).next()?.parse::<u32>().ok());
+        wanted.is_some() && major.is_none_or(|major| major < 7)
+    }
+
     fn lifecycle(&self) -> impl Iterator<Item = &str> {
         LIFECYCLE.into_iter().filter_map(|name| self.script(name))
     }

@@ -1,6 +1,7 @@
 //! Builds whose result is files for the browser and no server: which folder they make, and how that is served.
 
 use super::package::Package;
+use super::svelte;
 use crate::error::DetectError;
 use crate::languages::static_site::{Missing, Site, StaticJson};
 use crate::source::{Tree, in_folder};
@@ -39,6 +40,9 @@ const TOOLS: [Tool; 20] = [
 pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, DetectError> {
     let settings = if package.folder.is_empty() { StaticJson::of(tree)? } else { None };
     let Some(build) = build(package) else { return Ok(None) };
+    if package.depends_on(svelte::KIT) {
+        return svelte::site(tree, package);
+    }
     let exported = is_next_export(tree, package)?.then_some(("out", false));
     let tool = TOOLS.iter().find(|tool| build.contains(tool.command)).map(|tool| (tool.folder, tool.routes));
     let Some((folder, routes)) = exported.or(tool).or(settings.as_ref().map(|_| ("dist", true))) else {
@@ -57,7 +61,9 @@ pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, Det
 /// The build's command, and that of a script that it only calls.
 fn build(package: &Package) -> Option<String> {
     let mut text = package.script(package.build_script()?)?.to_owned();
-    let called: Vec<&str> = text.split([' ', '&']).filter_map(|word| package.script(word)).collect();
+    // Quoted where npm-run-all passes arguments on: `run-p type-check "build-only {@}" --`.
+    let words = text.split([' ', '&']).map(|word| word.trim_matches(['"', '\'']));
+    let called: Vec<&str> = words.filter_map(|word| package.script(word)).collect();
     let called = called.join(" ");
     text.push(' ');
     text.push_str(&called);
@@ -131,7 +137,7 @@ fn is_set(text: &str, key: &str, values: &[&str]) -> bool {
 }
 
 /// The text that a line `key: "value"` of a script gives to it.
-fn value_of(text: &str, key: &str) -> Option<String> {
+pub(super) fn value_of(text: &str, key: &str) -> Option<String> {
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or(line));
     let values = lines.filter_map(|line| line.split_once(&format!("{key}:")));
     values

@@ -179,6 +179,8 @@ impl Parts<'_> {
     /// The image that runs, without the app.
     fn running(&self) -> Stage {
         let run = Stage::new("run", self.images[1].as_str());
+        let needs_openssl = self.packages.iter().any(Package::needs_openssl);
+        let run = if needs_openssl { run.packages(["openssl"]) } else { run };
         let manager = self.manager.folder().filter(|_| self.runs_manager);
         let mut path: Vec<String> = self
             .started
