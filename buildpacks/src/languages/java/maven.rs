@@ -6,6 +6,7 @@ use super::{Build, projects, xml};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::Run;
+use crate::source::in_folder;
 
 const WRAPPER: &str = ".mvn/wrapper/maven-wrapper.properties";
 
@@ -39,23 +40,34 @@ pub(super) fn plan(app: &App<'_>, series: &str) -> Result<Build, DetectError> {
     Ok(Build { tool: "Maven", image: app.bases.image(&image), compile, kind, folder, notes: Vec::new() })
 }
 
-/// The root's pom and those of its modules.
+/// The root's pom and those of its modules, which may have modules themselves.
 fn poms(app: &App<'_>) -> Result<Vec<Pom>, DetectError> {
     let root = xml::without_comments(&app.tree.text("pom.xml")?.unwrap_or_default());
-    let modules: Vec<String> = xml::texts_of(&root, "module").into_iter().map(str::to_owned).collect();
+    let modules = xml::texts_of(&root, "module").join(", ");
     let mut poms = vec![Pom { folder: String::new(), text: root }];
-    for module in &modules {
-        let path = format!("{}/pom.xml", module.trim_end_matches("/pom.xml"));
-        if let Some(text) = app.tree.text(&path)? {
-            let folder = path.trim_end_matches("/pom.xml").to_owned();
-            poms.push(Pom { folder, text: xml::without_comments(&text) });
+    let mut at = 0;
+    while let Some(pom) = poms.get(at) {
+        for folder in folders(pom) {
+            let known = poms.iter().any(|pom| pom.folder == folder);
+            if let Some(text) = app.tree.text(&in_folder(&folder, "pom.xml"))?.filter(|_| !known) {
+                poms.push(Pom { folder, text: xml::without_comments(&text) });
+            }
         }
+        at += 1;
     }
     if !modules.is_empty() && poms.len() == 1 {
-        let modules = modules.join(", ");
         return Err(DetectError::language(JavaError::NoModules { list: "pom.xml", modules }));
     }
     Ok(poms)
+}
+
+/// The folders of a pom's modules: one that is in several profiles is named several times.
+fn folders(pom: &Pom) -> Vec<String> {
+    let named = xml::texts_of(&pom.text, "module").into_iter();
+    let folder = |module: &str| {
+        module.trim_start_matches("./").trim_end_matches("pom.xml").trim_end_matches('/').to_owned()
+    };
+    named.map(|module| in_folder(&pom.folder, &folder(module))).collect()
 }
 
 /// The module that runs, and what it is packaged as.

@@ -1,5 +1,6 @@
 //! Java: Maven and Gradle, with their wrappers; what they make is found, taken apart and run.
 
+mod catalog;
 mod error;
 mod gradle;
 mod kind;
@@ -7,6 +8,7 @@ mod maven;
 mod procfile;
 mod projects;
 mod version;
+mod wrapper;
 mod xml;
 
 use std::collections::BTreeMap;
