@@ -31,6 +31,11 @@ pub enum DetectError {
     )]
     LanguageInSubFolder { found: String, folder: String, language: &'static str },
     #[error(
+        "`{found}` is that of a {language} app, and there is no buildpack for {language}.\n\
+         Bring a Dockerfile, or build with a builder image that knows it: slipway apps:set builder=<image>"
+    )]
+    OtherLanguage { found: String, language: &'static str },
+    #[error(
         "{file} asks for the buildpack `{name}`, and there is none of that name.\n\
          There are: {known}. For others, build with their builder image: slipway apps:set builder=<image>"
     )]

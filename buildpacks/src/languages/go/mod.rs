@@ -57,9 +57,7 @@ fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     }
     let processes = processes(app, &modules, &mains)?;
     let mut notes: Vec<String> = newer.into_iter().collect();
-    notes.extend(
-        mains.iter().filter_map(|main| port::ignored(&in_folder(&main.folder, "main.go"), &main.text)),
-    );
+    notes.extend(mains.iter().filter_map(|main| port::ignored(&main.path, &main.text)));
     notes.extend(binaries::unknown(app, mains.iter().map(|main| main.name.as_str())));
     let image = app.bases.image(&format!("golang:{}", version.series));
     let stages = vec![build(app, &modules, &mains, image), binaries::run(app, is_source)];
