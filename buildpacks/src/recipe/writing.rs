@@ -103,6 +103,7 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
         Step::Env(pairs) => environment::with_references(pairs),
         Step::Workdir(path) => format!("WORKDIR {path}"),
         Step::Copy { from, paths, to } => {
+            let words = words(paths, to);
             let from = from.as_ref().map(|from| format!("--from={from} ")).unwrap_or_default();
             // Whoever the process is may write below /app, as on Heroku.
             let owner = if is_last && !to.starts_with("/usr") && !to.starts_with("/etc") {
@@ -110,7 +111,7 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
             } else {
                 String::new()
             };
-            format!("COPY {from}{owner}{}", words(paths, to))
+            format!("COPY {from}{owner}{words}")
         }
         Step::Run(step) => run(step, with),
         Step::Packages(names) => run(&packages(names, with.extra_ca), with),
@@ -119,13 +120,25 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
 
 /// In the form of a list if a path would be taken for several words.
 fn words(paths: &[String], to: &str) -> String {
-    let mut all: Vec<&str> = paths.iter().map(String::as_str).collect();
-    all.push(to);
+    let mut all: Vec<String> = paths.iter().map(|path| unmatched(path)).collect();
+    all.push(unexpanded(to));
     if all.iter().any(|word| word.contains([' ', '\t'])) {
         serde_json::json!(all).to_string()
     } else {
         all.join(" ")
     }
+}
+
+/// A path that COPY takes to the letter, and for no pattern.
+fn unmatched(path: &str) -> String {
+    let as_class = |c: char| if matches!(c, '[' | '*' | '?') { format!("[{c}]") } else { c.to_string() };
+    unexpanded(&path.chars().map(as_class).collect::<String>())
+}
+
+/// A word that no variable is filled into, and no quote is taken from.
+fn unexpanded(word: &str) -> String {
+    let is_special = |c: char| matches!(c, '$' | '"' | '\'' | '\\');
+    word.chars().flat_map(|c| is_special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
