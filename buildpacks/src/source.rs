@@ -114,6 +114,21 @@ impl<'a> Tree<'a> {
         Ok(line.map(str::to_owned))
     }
 
+    /// The version of a tool in .tool-versions, which asdf and mise read; `None` if that names no number, as `system` does.
+    pub(crate) fn tool_version(&self, names: &[&str]) -> Result<Option<String>, Unreadable> {
+        let text = self.text(".tool-versions")?.unwrap_or_default();
+        let version = |line: &str| {
+            let mut words = line.split_whitespace();
+            words.next().filter(|tool| names.contains(tool))?;
+            words
+                .next()
+                .filter(|version| version.contains(|c: char| c.is_ascii_digit()))
+                .filter(|version| !["ref:", "path:", "latest:"].iter().any(|kind| version.starts_with(kind)))
+                .map(str::to_owned)
+        };
+        Ok(text.lines().find_map(version))
+    }
+
     /// Whether a file is there and its text has `needle` in it.
     pub(crate) fn mentions(&self, path: &str, needle: &str) -> Result<bool, Unreadable> {
         Ok(self.text(path)?.is_some_and(|text| text.contains(needle)))

@@ -1,4 +1,4 @@
-//! Which Java: system.properties, .java-version, .sdkmanrc, or what the build compiles for.
+//! Which Java: system.properties, .java-version, .sdkmanrc, .tool-versions, or what the build compiles for.
 
 use super::{wrapper, xml};
 use crate::error::DetectError;
@@ -55,7 +55,10 @@ fn named(app: &App<'_>) -> Result<Option<(String, String)>, DetectError> {
     if let Some(line) = app.tree.first_line(".java-version")? {
         return Ok(Some((line, ".java-version".to_owned())));
     }
-    Ok(property(app, ".sdkmanrc", "java")?.map(|text| (text, ".sdkmanrc (java)".to_owned())))
+    if let Some(text) = property(app, ".sdkmanrc", "java")? {
+        return Ok(Some((text, ".sdkmanrc (java)".to_owned())));
+    }
+    Ok(app.tree.tool_version(&["java"])?.map(|text| (text, ".tool-versions".to_owned())))
 }
 
 /// A value in a file of properties.

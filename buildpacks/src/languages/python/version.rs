@@ -33,7 +33,12 @@ fn asked(project: &Project<'_>) -> Result<Option<Asked>, DetectError> {
         (of_project, "requires-python of pyproject.toml", Tilde::LastGiven),
         (of_poetry, "[tool.poetry.dependencies] of pyproject.toml", Tilde::Patch),
     ];
-    Ok(all.into_iter().find_map(|(text, from, tilde)| Some(Asked::new(text?, tilde, from))))
+    let found = all.into_iter().find_map(|(text, from, tilde)| Some(Asked::new(text?, tilde, from)));
+    if found.is_some() {
+        return Ok(found);
+    }
+    let tool = project.app.tree.tool_version(&["python"])?;
+    Ok(tool.map(|version| Asked::new(version, Tilde::LastGiven, ".tool-versions")))
 }
 
 /// `python-3.12.1` as `3.12.1`.

@@ -54,9 +54,8 @@ fn asked(project: &Project<'_>) -> Result<(Option<Asked>, bool), DetectError> {
     if let Some(line) = tree.first_line(".ruby-version")? {
         return Ok((Some(asking(&line, ".ruby-version")), false));
     }
-    let tools = tree.text(".tool-versions")?.unwrap_or_default();
-    let line = tools.lines().find_map(|line| line.strip_prefix("ruby "));
-    Ok((line.map(|line| asking(line, ".tool-versions")), false))
+    let tool = tree.tool_version(&["ruby"])?;
+    Ok((tool.map(|version| asking(&version, ".tool-versions")), false))
 }
 
 /// A version with its patch.
