@@ -31,7 +31,7 @@ pub struct Recipe {
     pub notes: Vec<String>,
     /// Debian packages that the app asks for, in every stage.
     pub(crate) packages: Vec<String>,
-    /// Build-time environment from the tree, to the letter, in every stage but the last.
+    /// Build-time environment from the tree, to the letter, in every stage that the last is not made of.
     pub(crate) environment: BTreeMap<String, String>,
     /// The command of the image itself.
     pub(crate) command: Option<String>,

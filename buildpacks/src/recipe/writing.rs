@@ -57,7 +57,7 @@ impl Recipe {
         if !builds_on_a_stage && !self.packages.is_empty() {
             lines.push(run(&packages(&self.packages, with.extra_ca), with));
         }
-        if !is_last && !builds_on_a_stage && !self.environment.is_empty() {
+        if !self.environment.is_empty() && self.takes_environment(stage) {
             lines.push(environment::literal(&self.environment));
         }
         let mut is_keyed = false;
@@ -83,6 +83,21 @@ impl Recipe {
         for line in lines {
             let _ = writeln!(text, "{line}");
         }
+    }
+}
+
+impl Recipe {
+    /// Whether a stage is told the build's environment: those that build on it have it then.
+    fn takes_environment(&self, stage: &Stage) -> bool {
+        let base = self.stages.iter().find(|other| other.name == stage.from);
+        !self.is_run(stage) && base.is_none_or(|base| self.is_run(base))
+    }
+
+    /// Whether the image that runs is this stage, or builds on it.
+    fn is_run(&self, stage: &Stage) -> bool {
+        let mut above = self.stages.iter().filter(|other| other.from == stage.name);
+        self.stages.last().is_some_and(|last| last.name == stage.name)
+            || above.any(|other| self.is_run(other))
     }
 }
 
