@@ -53,24 +53,24 @@ impl Bases {
 
     /// Whether the versions of a runtime are those of a list, and no others can be had.
     pub(crate) fn lists(&self, runtime: &str) -> bool {
-        self.listed.keys().any(|name| name.split_once(':').is_some_and(|(found, _)| found == runtime))
+        self.tags(runtime).next().is_some()
     }
 
     /// The versions of a runtime that may be used: `tag` with its `{}` replaced has to be an image. `official` are the
     /// series that the official images have today.
     pub(crate) fn offered(&self, runtime: &str, tag: &str, official: &[&str]) -> Vec<Series> {
-        let (before, after) = tag.split_once("{}").unwrap_or((tag, ""));
-        let mut listed = Vec::new();
-        let mut is_listed = false;
-        for name in self.listed.keys() {
-            let Some((found, found_tag)) = name.split_once(':') else { continue };
-            if found == runtime {
-                is_listed = true;
-                let series = found_tag.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-                listed.extend(series.and_then(Series::parse));
-            }
+        if !self.lists(runtime) {
+            return official.iter().filter_map(|text| Series::parse(text)).collect();
         }
-        if is_listed { listed } else { official.iter().filter_map(|text| Series::parse(text)).collect() }
+        let (before, after) = tag.split_once("{}").unwrap_or((tag, ""));
+        let series = |tag: &str| Series::parse(tag.strip_prefix(before)?.strip_suffix(after)?);
+        self.tags(runtime).filter_map(series).collect()
+    }
+
+    /// The tags of a runtime's official image that are listed.
+    fn tags(&self, runtime: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.listed.keys().filter_map(|name| name.split_once(':'));
+        pairs.filter(move |(name, _)| *name == runtime).map(|(_, tag)| tag)
     }
 }
 

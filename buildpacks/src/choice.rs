@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::DetectError;
+use crate::languages::names;
 use crate::source::{Source, Tree};
 
 /// The wishes of a tree. An app's settings go before them.
@@ -174,10 +175,14 @@ impl Choice {
 
     /// The last of several is the one that decides on the process types, as on Heroku.
     fn take_buildpacks(&mut self, named: impl Iterator<Item = String>, file: &'static str) {
-        let is_packages = |name: &str| name.contains("apt") || name.contains("deb-packages");
-        let last = named.filter(|name| !is_packages(name)).last();
+        let last = named.filter(|name| !installs_packages(name)).last();
         self.buildpack = self.buildpack.take().or(last.map(|value| Named { value, file }));
     }
+}
+
+/// Whether a buildpack only installs Debian packages, which is done without one.
+fn installs_packages(name: &str) -> bool {
+    matches!(names::short(name).as_str(), "apt" | "deb-packages")
 }
 
 /// `[com.heroku.buildpacks.deb-packages] install = ["name", { name = "…" }]`.

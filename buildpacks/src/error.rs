@@ -31,6 +31,11 @@ pub enum DetectError {
     )]
     LanguageInSubFolder { found: String, folder: String, language: &'static str },
     #[error(
+        "`{found}` is that of a {language} app, and there is no buildpack for {language}.\n\
+         Bring a Dockerfile, or build with a builder image that knows it: slipway apps:set builder=<image>"
+    )]
+    OtherLanguage { found: String, language: &'static str },
+    #[error(
         "{file} asks for the buildpack `{name}`, and there is none of that name.\n\
          There are: {known}. For others, build with their builder image: slipway apps:set builder=<image>"
     )]
@@ -48,6 +53,17 @@ pub enum DetectError {
         "`{name}` is asked for as an environment variable of the build, and none can have that name: use letters, digits and _"
     )]
     NoVariable { name: String },
+    #[error(
+        "the commit sets the build's environment variable `{name}` to a text of several lines or with control characters, \
+         which a Dockerfile cannot hold.\n\
+         Take it out of project.toml or app.json and make it a config var, which the build sees too: slipway config:set {name}=<value>"
+    )]
+    UnwritableValue { name: String },
+    #[error(
+        "the commit sets PATH for the build, and by the PATH of the images the build finds its own programs.\n\
+         Take it out of project.toml or app.json, and call your programs by their paths."
+    )]
+    PathOfBuild,
     #[error(
         "the Procfile has no `web` line, and a {language} app has no start command of its own that we know.\n{next}"
     )]

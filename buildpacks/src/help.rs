@@ -8,10 +8,32 @@ use crate::source::Tree;
 /// Folders deeper than this are not searched for an app.
 const DEPTH: usize = 3;
 
+/// Files, or endings of their names, that tell languages and tools which there is no buildpack for.
+const OTHERS: [(&str, &str); 17] = [
+    ("mix.exs", "Elixir"),
+    ("rebar.config", "Erlang"),
+    ("gleam.toml", "Gleam"),
+    ("build.sbt", "Scala"),
+    ("project.clj", "Clojure"),
+    ("deps.edn", "Clojure"),
+    ("deno.json", "Deno"),
+    ("deno.jsonc", "Deno"),
+    ("Package.swift", "Swift"),
+    ("pubspec.yaml", "Dart"),
+    ("shard.yml", "Crystal"),
+    ("stack.yaml", "Haskell"),
+    ("hugo.toml", "Hugo"),
+    ("mkdocs.yml", "MkDocs"),
+    (".csproj", ".NET"),
+    (".fsproj", ".NET"),
+    (".sln", ".NET"),
+];
+
 /// Why nothing was detected, with the best hint that there is.
 pub(crate) fn nothing(tree: &Tree<'_>) -> DetectError {
     dockerfile::misspelt(tree)
         .or_else(|| misspelt(tree))
+        .or_else(|| other(tree))
         .or_else(|| below(tree))
         .or_else(|| dockerfile::below(tree))
         .unwrap_or_else(looked_for)
@@ -35,6 +57,18 @@ fn misspelt(tree: &Tree<'_>) -> Option<DetectError> {
         }
     }
     None
+}
+
+/// An app of a language without a buildpack: what lies in its folders for other languages is not the app. A Dockerfile in a
+/// folder is the better hint.
+fn other(tree: &Tree<'_>) -> Option<DetectError> {
+    let language_of = |found: &str| {
+        let is = |name: &str| found == name || name.starts_with('.') && found.ends_with(name);
+        OTHERS.iter().find(|(name, _)| is(name)).map(|(_, language)| *language)
+    };
+    let (found, language) = tree.in_folder("").find_map(|found| Some((found, language_of(found)?)))?;
+    let error = DetectError::OtherLanguage { found: found.to_owned(), language };
+    Some(dockerfile::below(tree).unwrap_or(error))
 }
 
 /// An app in a sub-folder: that of the shallowest path.

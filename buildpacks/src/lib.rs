@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 pub use bases::{BadLine, Bases};
 pub use choice::{Choice, Named};
 pub use error::DetectError;
-pub use recipe::{Recipe, Run, Stage, Step, Writing};
-pub use source::{Files, Source, Unreadable};
+pub use recipe::{ADDED_VARIABLE, BUNDLE_VARIABLES, Recipe, Run, Stage, Step, Writing};
+pub use source::{Files, Source, Unreadable, text_of};
 pub use version::{Chosen, Series};
 
 use languages::App;
@@ -105,5 +105,5 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The buildpack that somebody means by `name`: ours, or one of Heroku's or Paketo's for the same language.
 #[must_use]
 pub fn buildpack_of(name: &str) -> Option<&'static str> {
-    languages::by_name(name).map(|buildpack| buildpack.name)
+    languages::names::buildpack(name).map(|buildpack| buildpack.name)
 }

@@ -102,10 +102,9 @@ impl<'a> Tree<'a> {
         self.source.is_executable(path)
     }
 
-    /// A file's text, without a byte order mark; what is no UTF-8 is replaced.
+    /// A file's text: see [`text_of`].
     pub(crate) fn text(&self, path: &str) -> Result<Option<String>, Unreadable> {
-        let bytes = self.source.read(path)?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned()))
+        Ok(self.source.read(path)?.map(|bytes| text_of(&bytes)))
     }
 
     /// The first line of a file that holds more than blanks and a comment, trimmed.
@@ -113,6 +112,21 @@ impl<'a> Tree<'a> {
         let text = self.text(path)?.unwrap_or_default();
         let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         Ok(line.map(str::to_owned))
+    }
+
+    /// The version of a tool in .tool-versions, which asdf and mise read; `None` if that names no number, as `system` does.
+    pub(crate) fn tool_version(&self, names: &[&str]) -> Result<Option<String>, Unreadable> {
+        let text = self.text(".tool-versions")?.unwrap_or_default();
+        let version = |line: &str| {
+            let mut words = line.split_whitespace();
+            words.next().filter(|tool| names.contains(tool))?;
+            words
+                .next()
+                .filter(|version| version.contains(|c: char| c.is_ascii_digit()))
+                .filter(|version| !["ref:", "path:", "latest:"].iter().any(|kind| version.starts_with(kind)))
+                .map(str::to_owned)
+        };
+        Ok(text.lines().find_map(version))
     }
 
     /// Whether a file is there and its text has `needle` in it.
@@ -131,6 +145,26 @@ impl<'a> Tree<'a> {
         let Some(text) = self.text(path)? else { return Ok(None) };
         toml::from_str(&text).map(Some).map_err(|error| malformed(path, "TOML that we understand", &error))
     }
+}
+
+/// The text of a file, without a byte order mark: UTF-16 if the mark says so, as PowerShell writes what is redirected to a file
+/// (`pip freeze > requirements.txt`), else UTF-8. What is neither is replaced.
+#[must_use]
+pub fn text_of(bytes: &[u8]) -> String {
+    let of_units = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => of_units(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => of_units(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(),
+    }
+}
+
+/// The path of a file in a folder; the root is `""`.
+pub(crate) fn in_folder(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 fn malformed(path: &str, format: &'static str, error: &dyn std::fmt::Display) -> Unreadable {
@@ -152,6 +186,16 @@ mod tests {
         assert!(!tree.has_folder("e") && !tree.has_folder("a/d"));
         assert_eq!(tree.in_folder("a").collect::<Vec<_>>(), ["d"]);
         assert_eq!(tree.in_folder("").collect::<Vec<_>>(), ["e"]);
+    }
+
+    #[test]
+    fn what_powershell_writes_is_read() {
+        let little: Vec<u8> =
+            "\u{feff}gunicorn==23.0\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(text_of(&little), "gunicorn==23.0\r\n");
+        let big: Vec<u8> = "\u{feff}web: x".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(text_of(&big), "web: x");
+        assert_eq!(text_of("\u{feff}a".as_bytes()), "a");
     }
 
     #[test]

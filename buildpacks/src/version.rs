@@ -117,27 +117,24 @@ fn conditions(text: &str, tilde: Tilde) -> Option<Vec<Condition>> {
         operator.push_str(&word[..word.len() - version.len()]);
         // An operator may stand apart from its version: `>= 18`.
         if !version.is_empty() {
-            add(&mut all, &operator, numbers(version)?, tilde)?;
+            all.extend(meant(&operator, numbers(version)?, tilde)?);
             operator.clear();
         }
     }
     operator.is_empty().then_some(all)
 }
 
-fn add(all: &mut Vec<Condition>, operator: &str, version: Vec<u64>, tilde: Tilde) -> Option<()> {
+/// What an operator asks of a version.
+fn meant(operator: &str, version: Vec<u64>, tilde: Tilde) -> Option<Vec<Condition>> {
     let kept = match operator {
         // The first number that is not 0 is kept.
         "^" => version.iter().position(|number| *number > 0).map_or(version.len(), |at| at + 1),
         "~" if tilde == Tilde::Patch => version.len().min(2),
         "~" | "~>" | "~=" => version.len().saturating_sub(1).max(1),
-        _ => {
-            all.push(compared(operator, version)?);
-            return Some(());
-        }
+        _ => return compared(operator, version).map(|condition| vec![condition]),
     };
-    all.push(Condition::Like(version[..kept.min(version.len())].to_vec()));
-    all.push(Condition::AtLeast(version));
-    Some(())
+    let alike = Condition::Like(version[..kept.min(version.len())].to_vec());
+    Some(vec![alike, Condition::AtLeast(version)])
 }
 
 fn compared(operator: &str, version: Vec<u64>) -> Option<Condition> {

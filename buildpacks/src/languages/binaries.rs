@@ -1,9 +1,17 @@
-//! Languages that are compiled to programs: the process types of several programs.
+//! Languages that are compiled to programs: what they run on, and the process types of several programs.
 
 use std::collections::BTreeMap;
 
 use crate::error::DetectError;
-use crate::languages::{ALL, App};
+use crate::languages::{ALL, App, brought};
+use crate::recipe::Stage;
+
+/// What programs without a runtime run on: they need certificates of it, and a shell for the start command.
+pub(crate) const IMAGE: &str = "debian:trixie-slim";
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The names of programs that are `web` where there are several, in this order.
+pub(crate) const WEB: [&str; 5] = ["web", "server", "app", "api", "http"];
 
 /// Process types that are more than a program that runs, so no program gets them by its name alone.
 const SPECIAL: [&str; 2] = ["release", "web"];
@@ -59,6 +67,13 @@ pub(crate) fn unknown<'n>(app: &App<'_>, names: impl Iterator<Item = &'n str>) -
 pub(crate) fn has_files_of_others(app: &App<'_>, name: &str) -> bool {
     let others = ALL.iter().filter(|other| other.name != name && !["shell", "static"].contains(&other.name));
     others.flat_map(|other| other.files).any(|file| app.tree.has(file))
+}
+
+/// The image with the programs of /out in bin/, and the files of the tree that are no source.
+pub(crate) fn run(app: &App<'_>, is_source: fn(&str) -> bool) -> Stage {
+    let stage = Stage::new("run", app.bases.image(IMAGE)).env([("PATH", "/app/bin:$PATH")]);
+    let stage = stage.copy_from("build", CERTIFICATES, CERTIFICATES);
+    brought::of(app, is_source).copied(stage).copy_from("build", "/out", "./bin")
 }
 
 /// The path that a command starts with.

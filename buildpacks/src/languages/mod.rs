@@ -4,6 +4,7 @@ mod binaries;
 mod brought;
 mod go;
 mod java;
+pub(crate) mod names;
 mod node;
 mod php;
 mod port;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::bases::Bases;
 use crate::choice::Choice;
 use crate::error::DetectError;
-use crate::recipe::{Recipe, Stage};
+use crate::recipe::{Recipe, Stage, environment};
 use crate::source::Tree;
 use crate::version::{self, Chosen, Requirement, Series};
 
@@ -117,7 +118,7 @@ impl App<'_> {
         }
     }
 
-    /// The command of `web`: the Procfile's, else `or_else`'s.
+    /// Whether the Procfile says what `web` runs.
     pub(crate) fn has_web(&self) -> bool {
         self.procfile.contains_key("web")
     }
@@ -133,6 +134,10 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    pub(crate) fn new(text: impl Into<String>, tilde: version::Tilde, from: impl Into<String>) -> Self {
+        Self { text: text.into(), tilde, from: from.into() }
+    }
+
     fn requirement(&self, runtime: &Runtime) -> Result<Requirement, DetectError> {
         Requirement::parse(&self.text, self.tilde).ok_or_else(|| DetectError::NoVersion {
             runtime: runtime.name,
@@ -162,7 +167,7 @@ pub(crate) fn first(app: &App<'_>) -> Option<Result<Recipe, DetectError>> {
 
 /// The recipe of the buildpack that `file` asks for by name.
 pub(crate) fn named(app: &App<'_>, name: &str, file: &str) -> Result<Recipe, DetectError> {
-    let buildpack = by_name(name).ok_or_else(|| {
+    let buildpack = names::buildpack(name).ok_or_else(|| {
         let known: Vec<&str> = ALL.iter().map(|buildpack| buildpack.name).collect();
         DetectError::UnknownBuildpack {
             name: name.to_owned(),
@@ -180,21 +185,14 @@ pub(crate) fn named(app: &App<'_>, name: &str, file: &str) -> Result<Recipe, Det
     }
 }
 
-/// The buildpack that somebody means by a name, an id or an address.
-pub(crate) fn by_name(name: &str) -> Option<&'static Buildpack> {
-    let name = name.split(['@', '#']).next().unwrap_or(name);
-    let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
-    let name = name.trim_end_matches(".git").trim_start_matches("heroku-buildpack-").to_ascii_lowercase();
-    ALL.iter().copied().find(|buildpack| buildpack.name == name || buildpack.aliases.contains(&name.as_str()))
-}
-
 fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe, DetectError> {
+    environment::check(&app.choice.environment)?;
     let made = (buildpack.plan)(app)?;
     let command = app.procfile.get("web").or(made.processes.get("web")).cloned();
     let mut notes = made.notes;
-    notes.extend(app.procfile.get("web").and_then(|web| ignored_port("Procfile's", web)));
+    notes.extend(app.procfile.get("web").and_then(|web| port::ignored_by("Procfile's", web)));
     if !app.has_web() {
-        notes.extend(made.processes.get("web").and_then(|web| ignored_port("app's own", web)));
+        notes.extend(made.processes.get("web").and_then(|web| port::ignored_by("app's own", web)));
     }
     Ok(Recipe {
         language: buildpack.language,
@@ -209,29 +207,4 @@ fn make(buildpack: &Buildpack, app: &App<'_>, because: String) -> Result<Recipe,
         environment: app.choice.environment.clone(),
         command,
     })
-}
-
-/// A note for the `web` command of `whose` that names a port of its own, where the router would not look for it.
-fn ignored_port(whose: &str, web: &str) -> Option<String> {
-    if web.contains("PORT") {
-        return None;
-    }
-    let words: Vec<&str> = web.split_whitespace().collect();
-    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 79);
-    let named = words.iter().enumerate().find_map(|(index, word)| {
-        let after = |word: &'_ str| word.rsplit_once([':', '=']).map(|(_, port)| port.to_owned());
-        let next = words.get(index + 1).copied().unwrap_or_default();
-        match *word {
-            "-p" | "--port" | "-P" if is_port(next) => Some(next.to_owned()),
-            "-b" | "--bind" | "-l" | "--listen" => after(next).filter(|port| is_port(port)),
-            word if word.starts_with("--port=") || word.starts_with("--bind=") => {
-                after(word).filter(|port| is_port(port))
-            }
-            _ => None,
-        }
-    })?;
-    Some(format!(
-        "The {whose} `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
-         Write $PORT in place of {named}"
-    ))
 }

@@ -1,4 +1,4 @@
-//! A program that listens on a port of its own, where the router would not look for it.
+//! Programs and commands that name a port of their own, where the router would not look for it.
 
 /// A note on source that has an address with a port in it, as `":8080"`, and does not know PORT.
 pub(crate) fn ignored(path: &str, text: &str) -> Option<String> {
@@ -9,6 +9,31 @@ pub(crate) fn ignored(path: &str, text: &str) -> Option<String> {
     Some(format!(
         "{path} names the port {port} and not PORT; the platform sends requests to the port that the variable PORT says. \
          Read it there, with {port} for when it is not set"
+    ))
+}
+
+/// A note on the `web` command of `whose` that names a port and does not know PORT.
+pub(crate) fn ignored_by(whose: &str, web: &str) -> Option<String> {
+    if web.contains("PORT") {
+        return None;
+    }
+    let words: Vec<&str> = web.split_whitespace().collect();
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 79);
+    let named = words.iter().enumerate().find_map(|(index, word)| {
+        let after = |word: &'_ str| word.rsplit_once([':', '=']).map(|(_, port)| port.to_owned());
+        let next = words.get(index + 1).copied().unwrap_or_default();
+        match *word {
+            "-p" | "--port" | "-P" if is_port(next) => Some(next.to_owned()),
+            "-b" | "--bind" | "-l" | "--listen" => after(next).filter(|port| is_port(port)),
+            word if word.starts_with("--port=") || word.starts_with("--bind=") => {
+                after(word).filter(|port| is_port(port))
+            }
+            _ => None,
+        }
+    })?;
+    Some(format!(
+        "The {whose} `web` listens on port {named} whatever PORT says; the platform sends requests to $PORT. \
+         Write $PORT in place of {named}"
     ))
 }
 

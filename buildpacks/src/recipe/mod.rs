@@ -1,5 +1,6 @@
 //! What a buildpack decides on: the stages of a build, as data. `writing` makes the Dockerfile of it.
 
+pub(crate) mod environment;
 mod keystore;
 mod writing;
 
@@ -7,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::version::Chosen;
 
-pub use writing::Writing;
 pub(crate) use writing::executed;
+pub use writing::{ADDED_VARIABLE, BUNDLE_VARIABLES, Writing};
 
 /// A plan for an app without a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Recipe {
     pub notes: Vec<String>,
     /// Debian packages that the app asks for, in every stage.
     pub(crate) packages: Vec<String>,
-    /// Build-time environment from the tree, in every stage but the last.
+    /// Build-time environment from the tree, to the letter, in every stage that the last is not made of.
     pub(crate) environment: BTreeMap<String, String>,
     /// The command of the image itself.
     pub(crate) command: Option<String>,

@@ -4,25 +4,26 @@
 
 use std::fmt::Write as _;
 
-use super::{Bind, Recipe, Run, Stage, Step, keystore};
+use super::{Bind, Recipe, Run, Stage, Step, environment, keystore};
 
 /// Who the processes run as. A number, so that Kubernetes can tell that it is not root.
 const USER: &str = "10001:10001";
 /// Where the secrets are mounted.
 const CONFIG: &str = "/run/secrets/config";
 pub(super) const CA: &str = "/run/secrets/ca";
-/// How the tools of the languages are told of certificates. Not Yarn's variable: Node.js reads its own for it, and Yarn 3 stops
-/// at a setting that it does not know.
-const CA_VARIABLES: [&str; 8] = [
+/// Variables by which tools that do not go by the system's certificates are told of a file with all that they are to trust.
+/// Not Yarn's: Node.js reads its own for it, and Yarn 3 stops at a setting that it does not know.
+pub const BUNDLE_VARIABLES: [&str; 7] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO",
     "BUNDLE_SSL_CA_CERT",
 ];
+/// Node.js adds the certificates of this file to its own.
+pub const ADDED_VARIABLE: &str = "NODE_EXTRA_CA_CERTS";
 
 /// What the written Dockerfile depends on beside the recipe.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +57,8 @@ impl Recipe {
         if !builds_on_a_stage && !self.packages.is_empty() {
             lines.push(run(&packages(&self.packages, with.extra_ca), with));
         }
-        if !is_last && !builds_on_a_stage && !self.environment.is_empty() {
-            let pairs: Vec<_> = self.environment.clone().into_iter().collect();
-            lines.push(env(&pairs));
+        if !self.environment.is_empty() && self.takes_environment(stage) {
+            lines.push(environment::literal(&self.environment));
         }
         let mut is_keyed = false;
         for (index, step) in stage.steps.iter().enumerate() {
@@ -76,13 +76,28 @@ impl Recipe {
             }
         }
         if is_last {
-            lines.push(env(&[pair("HOME", "/app"), pair("PORT", "8080")]));
+            lines.push(environment::with_references(&[pair("HOME", "/app"), pair("PORT", "8080")]));
             lines.extend(needs_root(&stage.steps).then(|| format!("USER {USER}")));
             lines.extend(self.command.as_deref().map(command));
         }
         for line in lines {
             let _ = writeln!(text, "{line}");
         }
+    }
+}
+
+impl Recipe {
+    /// Whether a stage is told the build's environment: those that build on it have it then.
+    fn takes_environment(&self, stage: &Stage) -> bool {
+        let base = self.stages.iter().find(|other| other.name == stage.from);
+        !self.is_run(stage) && base.is_none_or(|base| self.is_run(base))
+    }
+
+    /// Whether the image that runs is this stage, or builds on it.
+    fn is_run(&self, stage: &Stage) -> bool {
+        let mut above = self.stages.iter().filter(|other| other.from == stage.name);
+        self.stages.last().is_some_and(|last| last.name == stage.name)
+            || above.any(|other| self.is_run(other))
     }
 }
 
@@ -100,9 +115,10 @@ fn needs_root(steps: &[Step]) -> bool {
 fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
     match step {
         Step::Comment(text) => format!("# {text}"),
-        Step::Env(pairs) => env(pairs),
+        Step::Env(pairs) => environment::with_references(pairs),
         Step::Workdir(path) => format!("WORKDIR {path}"),
         Step::Copy { from, paths, to } => {
+            let words = words(paths, to);
             let from = from.as_ref().map(|from| format!("--from={from} ")).unwrap_or_default();
             // Whoever the process is may write below /app, as on Heroku.
             let owner = if is_last && !to.starts_with("/usr") && !to.starts_with("/etc") {
@@ -110,7 +126,7 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
             } else {
                 String::new()
             };
-            format!("COPY {from}{owner}{}", words(paths, to))
+            format!("COPY {from}{owner}{words}")
         }
         Step::Run(step) => run(step, with),
         Step::Packages(names) => run(&packages(names, with.extra_ca), with),
@@ -119,8 +135,8 @@ fn written(step: &Step, is_last: bool, with: Writing<'_>) -> String {
 
 /// In the form of a list if a path would be taken for several words.
 fn words(paths: &[String], to: &str) -> String {
-    let mut all: Vec<&str> = paths.iter().map(String::as_str).collect();
-    all.push(to);
+    let mut all: Vec<String> = paths.iter().map(|path| unmatched(path)).collect();
+    all.push(unexpanded(to));
     if all.iter().any(|word| word.contains([' ', '\t'])) {
         serde_json::json!(all).to_string()
     } else {
@@ -128,22 +144,20 @@ fn words(paths: &[String], to: &str) -> String {
     }
 }
 
+/// A path that COPY takes to the letter, and for no pattern.
+fn unmatched(path: &str) -> String {
+    let as_class = |c: char| if matches!(c, '[' | '*' | '?') { format!("[{c}]") } else { c.to_string() };
+    unexpanded(&path.chars().map(as_class).collect::<String>())
+}
+
+/// A word that no variable is filled into, and no quote is taken from.
+fn unexpanded(word: &str) -> String {
+    let is_special = |c: char| matches!(c, '$' | '"' | '\'' | '\\');
+    word.chars().flat_map(|c| is_special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
-}
-
-fn env(pairs: &[(String, String)]) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
-    format!("ENV {}", pairs.join(" \\\n    "))
-}
-
-/// A value of ENV; `$NAME` in it stays a reference.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%$={}".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\\n"))
 }
 
 fn run(step: &Run, with: Writing<'_>) -> String {
@@ -164,7 +178,8 @@ fn run(step: &Run, with: Writing<'_>) -> String {
     }
     if step.downloads && with.extra_ca {
         mounts.push("--mount=type=secret,id=ca".to_owned());
-        let variables: Vec<String> = CA_VARIABLES.iter().map(|name| format!("{name}={CA}")).collect();
+        let variables = BUNDLE_VARIABLES.into_iter().chain([ADDED_VARIABLE]);
+        let variables: Vec<String> = variables.map(|name| format!("{name}={CA}")).collect();
         before.push(format!("if [ -f {CA} ]; then export \\\n      {}; fi", variables.join(" \\\n      ")));
         if step.is_java {
             before.push(format!("if [ -f {CA} ]; then {}; fi", keystore::commands()));

@@ -114,7 +114,7 @@ pub(crate) fn inspect(source: &Source, terms: &Terms) -> Result<Detected, String
     let procfile = match tree.read("Procfile").map_err(|error| error.to_string())? {
         None => BTreeMap::new(),
         Some(bytes) => {
-            procfile::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?
+            procfile::parse(&slipway_buildpacks::text_of(&bytes)).map_err(|error| error.to_string())?
         }
     };
     let commands: BTreeMap<String, String> =

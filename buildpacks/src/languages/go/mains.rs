@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::modules::{Modules, in_folder};
-use crate::source::Tree;
+use super::modules::Modules;
+use crate::languages::binaries::WEB;
+use crate::source::{Tree, in_folder};
 
 /// Programs in folders of these names are not the app's own.
 const ASIDE: [&str; 9] =
     ["vendor", "testdata", "example", "examples", "tools", "hack", "scripts", "test", "tests"];
-/// The names of programs that are `web` where there are several, in this order; before them goes the module's own name.
-const WEB: [&str; 5] = ["web", "server", "app", "api", "http"];
 
 /// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,8 @@ pub(crate) struct Main {
     pub(crate) name: String,
     /// Its folder; the root is `""`.
     pub(crate) folder: String,
-    /// The text of the file with its `func main`.
+    /// The file with its `func main`.
+    pub(crate) path: String,
     pub(crate) text: String,
 }
 
@@ -36,7 +36,7 @@ impl Main {
 
 /// The programs that are built, in the order of their folders.
 pub(crate) fn find(tree: &Tree<'_>, modules: &Modules) -> Vec<Main> {
-    let mut found: BTreeMap<&str, String> = BTreeMap::new();
+    let mut found: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     for path in tree.paths().filter(|path| path.ends_with(".go") && !path.ends_with("_test.go")) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         if found.contains_key(folder) || is_aside(folder) || !is_in(modules, tree, folder) {
@@ -44,7 +44,7 @@ pub(crate) fn find(tree: &Tree<'_>, modules: &Modules) -> Vec<Main> {
         }
         // A file that is too large to be read here is data, not a `func main`.
         if let Some(text) = tree.text(path).ok().flatten().filter(|text| is_main(text)) {
-            found.insert(folder, text);
+            found.insert(folder, (path, text));
         }
     }
     let is_wanted = |folder: &str| {
@@ -52,17 +52,18 @@ pub(crate) fn find(tree: &Tree<'_>, modules: &Modules) -> Vec<Main> {
         wishes.is_empty() || wishes.iter().any(|wish| is_matched(folder, wish))
     };
     let found = found.into_iter().filter(|(folder, _)| is_wanted(folder));
-    let found: Vec<_> = found.map(|(folder, text)| (own_name(modules, folder), folder, text)).collect();
+    let found: Vec<_> = found.map(|(folder, file)| (own_name(modules, folder), folder, file)).collect();
     let is_unique = |name: &str| found.iter().filter(|(other, ..)| other == name).count() == 1;
-    let main = |(name, folder, text): &(String, &str, String)| Main {
+    let main = |(name, folder, (path, text)): &(String, &str, (&str, String))| Main {
         name: if is_unique(name) { name.clone() } else { long_name(folder) },
         folder: (*folder).to_owned(),
+        path: (*path).to_owned(),
         text: text.clone(),
     };
     found.iter().map(main).collect()
 }
 
-/// The program that is `web`: the only one, the one in the root, or the one of a telling name.
+/// The program that is `web`: the only one, the one in the root, the one of the module's name, or of a telling one.
 pub(crate) fn web<'m>(mains: &'m [Main], modules: &Modules) -> Option<&'m Main> {
     if let [only] = mains {
         return Some(only);

@@ -9,15 +9,12 @@ mod version;
 use std::collections::BTreeMap;
 
 use crate::error::DetectError;
-use crate::languages::{App, Buildpack, Made, binaries, brought, port};
+use crate::languages::{App, Buildpack, Made, binaries, port};
 use crate::recipe::{Run, Stage};
+use crate::source::in_folder;
 use error::GoError;
 use mains::Main;
-use modules::{Modules, in_folder};
-
-/// What the programs run on: those without cgo need nothing of it but certificates, and a shell for the start command.
-const RUN: &str = "debian:trixie-slim";
-const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+use modules::Modules;
 
 pub(crate) const BUILDPACK: Buildpack = Buildpack {
     name: "go",
@@ -60,12 +57,10 @@ fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     }
     let processes = processes(app, &modules, &mains)?;
     let mut notes: Vec<String> = newer.into_iter().collect();
-    notes.extend(
-        mains.iter().filter_map(|main| port::ignored(&in_folder(&main.folder, "main.go"), &main.text)),
-    );
+    notes.extend(mains.iter().filter_map(|main| port::ignored(&main.path, &main.text)));
     notes.extend(binaries::unknown(app, mains.iter().map(|main| main.name.as_str())));
     let image = app.bases.image(&format!("golang:{}", version.series));
-    let stages = vec![build(app, &modules, &mains, image), run(app)];
+    let stages = vec![build(app, &modules, &mains, image), binaries::run(app, is_source)];
     Ok(Made { version: Some(version), package_manager: Some("Go modules"), stages, processes, notes })
 }
 
@@ -152,13 +147,6 @@ fn commands(mains: &[Main], needs_cgo: bool) -> Vec<String> {
         .into_iter()
         .map(|main| format!("go build -trimpath -o /out/{} {}", main.name, main.package()));
     std::iter::once(settings).chain(together).chain(apart).collect()
-}
-
-fn run(app: &App<'_>) -> Stage {
-    let brought = brought::of(app, is_source);
-    let stage = Stage::new("run", app.bases.image(RUN)).env([("PATH", "/app/bin:$PATH")]);
-    let stage = stage.copy_from("build", CERTIFICATES, CERTIFICATES);
-    brought.copied(stage).copy_from("build", "/out", "./bin")
 }
 
 /// What is compiled in, or only says how.

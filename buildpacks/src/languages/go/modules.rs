@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::source::{Tree, Unreadable};
+use crate::source::{Tree, Unreadable, in_folder};
 
 /// The modules that are built together.
 #[derive(Debug, Default)]
@@ -147,11 +147,6 @@ impl File {
             _ => {}
         }
     }
-}
-
-/// The path of a file in a folder.
-pub(crate) fn in_folder(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// `relative` seen from `folder`; `None` if that is out of the tree.

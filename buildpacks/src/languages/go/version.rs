@@ -19,8 +19,7 @@ const GO: Runtime = Runtime {
 /// the newest is taken. A newer one than there is an image of is fetched by the go command itself, as a module.
 pub(crate) fn choose(app: &App<'_>, modules: &Modules) -> Result<(Chosen, Option<String>), DetectError> {
     let (file, root) = (modules.root_name, &modules.root);
-    let asked =
-        |text: String, key: &str| Asked { text, tilde: Tilde::Patch, from: format!("{file} ({key})") };
+    let asked = |text: String, key: &str| Asked::new(text, Tilde::Patch, format!("{file} ({key})"));
     let of_toolchain = |text: &str| text.strip_prefix("go").map(|version| format!("~{version}"));
     let toolchain = root.toolchain.as_deref().and_then(of_toolchain).map(|text| asked(text, "toolchain"));
     let heroku = root.heroku_version.as_deref().and_then(of_toolchain).map(|text| asked(text, "goVersion"));

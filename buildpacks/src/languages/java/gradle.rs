@@ -1,18 +1,16 @@
 //! Gradle: the build files of the tree, and the step that assembles.
 
-use super::Build;
+use super::catalog::Catalog;
 use super::error::JavaError;
 use super::kind::Kind;
+use super::wrapper::{JAR, PROPERTIES};
+use super::{Build, projects};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::Run;
 
 pub(super) const FILES: [&str; 4] =
     ["build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
-const JAR: &str = "gradle/wrapper/gradle-wrapper.jar";
-const PROPERTIES: &str = "gradle/wrapper/gradle-wrapper.properties";
-/// The names of projects that are `web` where several run, in this order.
-const WEB: [&str; 7] = ["web", "server", "app", "application", "api", "boot", "service"];
 
 /// A build file with its project's folder.
 struct Project {
@@ -82,10 +80,12 @@ fn projects(app: &App<'_>) -> Result<Vec<Project>, DetectError> {
         let name = path.rsplit('/').next().unwrap_or(path);
         names.contains(&name) && !path.contains("buildSrc/") && !path.contains("build-logic/")
     };
+    let catalog = Catalog::read(app.tree)?;
     let mut projects = Vec::new();
     for path in app.tree.paths().filter(is_one) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        projects.push(Project { folder, text: without_comments(&app.tree.text(path)?.unwrap_or_default()) });
+        let text = without_comments(&app.tree.text(path)?.unwrap_or_default());
+        projects.push(Project { folder, text: catalog.resolved(&text) });
     }
     Ok(projects)
 }
@@ -101,11 +101,17 @@ fn kind_of(text: &str) -> Option<Kind> {
     let has = |words: &[&str]| words.iter().any(|word| applied.contains(word));
     let is_application =
         has(&["id 'application'", "id(\"application\")", "id \"application\"", "plugin: 'application'"])
-            || applied.lines().any(|line| line.trim() == "application");
+            || applied.lines().map(str::trim).any(is_of_application);
     match Kind::of(&applied) {
         Some(Kind::Jar) | None if is_application && !has(&["shadow"]) => Some(Kind::Distribution),
         found => found,
     }
+}
+
+/// The plugin by its name alone, or its settings: those are there where another plugin applied it, as Ktor's does.
+fn is_of_application(line: &str) -> bool {
+    let rest = line.strip_prefix("application").map(str::trim_start);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
 }
 
 /// The project that runs, and what it is assembled to.
@@ -114,14 +120,8 @@ fn runs(app: &App<'_>, projects: &[Project]) -> Result<(String, Kind), DetectErr
         .iter()
         .filter_map(|project| Some((project.folder.as_str(), kind_of(&project.text)?)))
         .collect();
-    let last = |folder: &str| folder.rsplit('/').next().unwrap_or_default().to_owned();
-    let of_name = || WEB.iter().find_map(|name| known.iter().find(|(folder, _)| last(folder) == *name));
-    let chosen = if let [only] = known.as_slice() { Some(only) } else { of_name() };
-    if let Some((folder, kind)) = chosen {
-        return Ok(((*folder).to_owned(), *kind));
-    }
-    if app.has_web() {
-        return Ok((String::new(), Kind::Unknown));
+    if let Some(running) = projects::running(app, &known) {
+        return Ok(running);
     }
     let next = if known.is_empty() {
         "No build file applies the plugin `application`, Spring Boot's, Quarkus's or shadow, or names a Main-Class. \

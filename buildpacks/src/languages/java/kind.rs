@@ -88,11 +88,11 @@ impl Kind {
                 ],
             ),
             Self::SpringBoot => (
-                "The jar with a Main-Class; Spring Boot's tools take the libraries out of it (since Spring Boot 3.3).",
+                "The jar with a Main-Class; Spring Boot's tools take the libraries out of it (a jar, since Spring Boot 3.3).",
                 vec![
                     find_jar(&jars),
                     "mkdir -p /out/lib".to_owned(),
-                    "if jar tf app.jar | grep -q spring-boot-jarmode-tools; \
+                    "if jar tf app.jar | grep -q BOOT-INF/lib/spring-boot-jarmode-tools; \
                      then java -Djarmode=tools -jar app.jar extract --force --destination /out/app; \
                      else mkdir /out/app && cp app.jar /out/app/; fi"
                         .to_owned(),
@@ -114,10 +114,11 @@ impl Kind {
     }
 }
 
-/// Copies the jar that runs to app.jar: the largest with a Main-Class, for a thin one may lie beside it.
+/// Copies the jar that runs to app.jar: the largest with a Main-Class, for a thin one may lie beside it. Spring Boot's wars have
+/// one, too.
 fn find_jar(jars: &str) -> String {
     format!(
-        "for jar in $(ls -S {jars}/*.jar); do rm -rf META-INF; \
+        "for jar in $(ls -S {jars}/*.jar {jars}/*.war 2>/dev/null); do rm -rf META-INF; \
          if jar xf $jar META-INF/MANIFEST.MF && grep -q ^Main-Class: META-INF/MANIFEST.MF; \
          then cp $jar app.jar; break; fi; done && \\\n    \
          if [ ! -f app.jar ]; then echo 'No jar in {jars} has a Main-Class in its manifest: nothing says what to start.' \

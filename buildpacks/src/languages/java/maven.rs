@@ -2,13 +2,12 @@
 
 use super::error::JavaError;
 use super::kind::Kind;
-use super::{Build, xml};
+use super::{Build, projects, xml};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::recipe::Run;
+use crate::source::in_folder;
 
-/// The names of modules that are `web` where several run, in this order.
-const WEB: [&str; 7] = ["web", "server", "app", "application", "api", "boot", "service"];
 const WRAPPER: &str = ".mvn/wrapper/maven-wrapper.properties";
 
 /// A pom that is of no module that others are made of.
@@ -41,23 +40,34 @@ pub(super) fn plan(app: &App<'_>, series: &str) -> Result<Build, DetectError> {
     Ok(Build { tool: "Maven", image: app.bases.image(&image), compile, kind, folder, notes: Vec::new() })
 }
 
-/// The root's pom and those of its modules.
+/// The root's pom and those of its modules, which may have modules themselves.
 fn poms(app: &App<'_>) -> Result<Vec<Pom>, DetectError> {
     let root = xml::without_comments(&app.tree.text("pom.xml")?.unwrap_or_default());
-    let modules: Vec<String> = xml::texts_of(&root, "module").into_iter().map(str::to_owned).collect();
+    let modules = xml::texts_of(&root, "module").join(", ");
     let mut poms = vec![Pom { folder: String::new(), text: root }];
-    for module in &modules {
-        let path = format!("{}/pom.xml", module.trim_end_matches("/pom.xml"));
-        if let Some(text) = app.tree.text(&path)? {
-            let folder = path.trim_end_matches("/pom.xml").to_owned();
-            poms.push(Pom { folder, text: xml::without_comments(&text) });
+    let mut at = 0;
+    while let Some(pom) = poms.get(at) {
+        for folder in folders(pom) {
+            let known = poms.iter().any(|pom| pom.folder == folder);
+            if let Some(text) = app.tree.text(&in_folder(&folder, "pom.xml"))?.filter(|_| !known) {
+                poms.push(Pom { folder, text: xml::without_comments(&text) });
+            }
         }
+        at += 1;
     }
     if !modules.is_empty() && poms.len() == 1 {
-        let modules = modules.join(", ");
         return Err(DetectError::language(JavaError::NoModules { list: "pom.xml", modules }));
     }
     Ok(poms)
+}
+
+/// The folders of a pom's modules: one that is in several profiles is named several times.
+fn folders(pom: &Pom) -> Vec<String> {
+    let named = xml::texts_of(&pom.text, "module").into_iter();
+    let folder = |module: &str| {
+        module.trim_start_matches("./").trim_end_matches("pom.xml").trim_end_matches('/').to_owned()
+    };
+    named.map(|module| in_folder(&pom.folder, &folder(module))).collect()
 }
 
 /// The module that runs, and what it is packaged as.
@@ -66,14 +76,8 @@ fn runs(app: &App<'_>, poms: &[Pom]) -> Result<(String, Kind), DetectError> {
     let packaged: Vec<&Pom> = packaged.collect();
     let known: Vec<(&str, Kind)> =
         packaged.iter().filter_map(|pom| Some((pom.folder.as_str(), Kind::of(&pom.text)?))).collect();
-    let last = |folder: &str| folder.rsplit('/').next().unwrap_or_default().to_owned();
-    let of_name = || WEB.iter().find_map(|name| known.iter().find(|(folder, _)| last(folder) == *name));
-    let chosen = if let [only] = known.as_slice() { Some(only) } else { of_name() };
-    if let Some((folder, kind)) = chosen {
-        return Ok(((*folder).to_owned(), *kind));
-    }
-    if app.has_web() {
-        return Ok((String::new(), Kind::Unknown));
+    if let Some(running) = projects::running(app, &known) {
+        return Ok(running);
     }
     // A parent that is not in the tree may name the main class.
     let has_other_parent =

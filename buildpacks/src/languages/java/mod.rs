@@ -1,11 +1,14 @@
 //! Java: Maven and Gradle, with their wrappers; what they make is found, taken apart and run.
 
+mod catalog;
 mod error;
 mod gradle;
 mod kind;
 mod maven;
 mod procfile;
+mod projects;
 mod version;
+mod wrapper;
 mod xml;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! Which Java: system.properties, .java-version, .sdkmanrc, or what the build compiles for.
+//! Which Java: system.properties, .java-version, .sdkmanrc, .tool-versions, or what the build compiles for.
 
-use super::xml;
+use super::{wrapper, xml};
 use crate::error::DetectError;
 use crate::languages::{App, Asked, Runtime};
 use crate::version::{Chosen, Tilde};
@@ -26,6 +26,7 @@ pub(crate) fn choose(app: &App<'_>, is_maven: bool) -> Result<Chosen, DetectErro
         return app.version(&JAVA, Some(asked(&text, from)));
     }
     let (found, is_exact) = if is_maven { (of_pom(app)?, false) } else { of_gradle(app)? };
+    let found = if is_maven || is_exact { found } else { fit_for_wrapper(app, found)? };
     let Some((text, from)) = found else { return app.version(&JAVA, None) };
     match app.version(&JAVA, Some(asked(&text, from.clone()))) {
         Err(DetectError::Unsupported { .. }) if !is_exact => {
@@ -36,8 +37,7 @@ pub(crate) fn choose(app: &App<'_>, is_maven: bool) -> Result<Chosen, DetectErro
 }
 
 fn asked(text: &str, from: String) -> Asked {
-    let text = if text.starts_with('>') { text.to_owned() } else { number(text).to_owned() };
-    Asked { text, tilde: Tilde::Patch, from }
+    Asked::new(if text.starts_with('>') { text } else { number(text) }, Tilde::Patch, from)
 }
 
 /// `1.8` as `8`; of `21.0.2-tem`, `temurin-21.0.2` and `openjdk64-17.0.1` the number.
@@ -55,7 +55,10 @@ fn named(app: &App<'_>) -> Result<Option<(String, String)>, DetectError> {
     if let Some(line) = app.tree.first_line(".java-version")? {
         return Ok(Some((line, ".java-version".to_owned())));
     }
-    Ok(property(app, ".sdkmanrc", "java")?.map(|text| (text, ".sdkmanrc (java)".to_owned())))
+    if let Some(text) = property(app, ".sdkmanrc", "java")? {
+        return Ok(Some((text, ".sdkmanrc (java)".to_owned())));
+    }
+    Ok(app.tree.tool_version(&["java"])?.map(|text| (text, ".tool-versions".to_owned())))
 }
 
 /// A value in a file of properties.
@@ -93,6 +96,20 @@ fn of_gradle(app: &App<'_>) -> Result<(Found, bool), DetectError> {
         compatible = compatible.or(found.map(|(number, from)| (number, from.replace(".set(", ""))));
     }
     Ok((compatible, false))
+}
+
+/// What the code is compiled for, unless the wrapper's Gradle only runs on newer Javas; without that the default, or the newest
+/// that an older Gradle runs on.
+fn fit_for_wrapper(app: &App<'_>, found: Found) -> Result<Found, DetectError> {
+    let Some((gradle, javas)) = wrapper::javas(app.tree)? else { return Ok(found) };
+    let text = found.as_ref().map_or(JAVA.default, |(text, _)| number(text));
+    let Some(java) = text.split('.').next().and_then(|java| java.parse::<u64>().ok()) else {
+        return Ok(found);
+    };
+    let fit =
+        if found.is_some() { java.max(*javas.start()) } else { java.clamp(*javas.start(), *javas.end()) };
+    let from = || format!("{} (Gradle {gradle} does not run on {java})", wrapper::PROPERTIES);
+    Ok(if fit == java { found } else { Some((fit.to_string(), from())) })
 }
 
 /// The number that follows a word: after `=`, quotes, or `JavaVersion.VERSION_`.

@@ -2,7 +2,7 @@
 
 use super::manager::{Kind, Manager};
 use super::package::Package;
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// Settings of the package managers; each is copied whoever reads it.
 const SETTINGS: [&str; 7] = [
@@ -35,7 +35,7 @@ pub(super) fn of(tree: &Tree<'_>, manager: &Manager, packages: &[Package]) -> Ma
     let settings = SETTINGS.iter().filter(|file| !is_of_another(file, manager) && tree.has(file));
     let mut files: Vec<String> = settings.map(|file| (*file).to_owned()).collect();
     files.extend(manager.lockfile.map(str::to_owned));
-    files.extend(packages.iter().map(|package| inside(&package.folder, "package.json")));
+    files.extend(packages.iter().map(|package| in_folder(&package.folder, "package.json")));
     let read = packages.iter().flat_map(Package::lifecycle_folders).chain(FOLDERS);
     let mut folders: Vec<String> = read.filter(|folder| tree.has_folder(folder)).map(str::to_owned).collect();
     files.sort();
@@ -52,9 +52,4 @@ fn is_of_another(file: &str, manager: &Manager) -> bool {
         "bunfig.toml" => manager.kind != Kind::Bun,
         _ => false,
     }
-}
-
-/// A path inside a folder; the root is `""`.
-pub(super) fn inside(folder: &str, path: &str) -> String {
-    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }

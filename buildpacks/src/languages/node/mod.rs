@@ -11,6 +11,7 @@ mod package;
 mod site;
 mod stages;
 mod start;
+mod svelte;
 mod target;
 mod version;
 mod workspaces;
@@ -54,7 +55,12 @@ pub(super) fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     let version = version::of(app, &root)?;
     let packages = workspaces::with_root(app.tree, &root)?;
     check_workspaces(&packages)?;
-    let target = target::of(app, &manager, &packages)?;
+    let target = match target::of(app, &manager, &packages) {
+        Err(DetectError::NoStart { .. }) if root.build_script().is_none() && static_site::is_in(app)? => {
+            return Ok(Made { notes: vec![notes::SERVED.to_owned()], ..static_site::as_it_is(app)? });
+        }
+        target => target?,
+    };
     let processes = processes(&target);
     let commands = commands(app, &manager, &target, &processes);
     let dev_word = dev_word(&packages, &commands);
@@ -104,16 +110,18 @@ fn processes(target: &Target<'_>) -> BTreeMap<String, String> {
     }
 }
 
-/// What runs in the end: the processes' commands, and for one that only calls a script that script's.
+/// What runs in the end: the processes' commands, and for a part of one that only calls a script that script's.
 fn commands(
     app: &App<'_>,
     manager: &Manager,
     target: &Target<'_>,
     processes: &BTreeMap<String, String>,
 ) -> Vec<String> {
-    let of_procfile = app.procfile.values();
-    let called = of_procfile.clone().map(|command| start::inlined(target.package, manager, command));
-    processes.values().chain(of_procfile).cloned().chain(called).collect()
+    let own: Vec<&String> = processes.values().chain(app.procfile.values()).collect();
+    // Some start scripts build first: `npm run build && node dist`.
+    let parts = own.iter().flat_map(|command| command.split([';', '&', '|'])).map(str::trim);
+    let called: Vec<String> = parts.map(|part| start::inlined(target.package, manager, part)).collect();
+    own.into_iter().cloned().chain(called).collect()
 }
 
 /// The first word of the commands that names a dev dependency.

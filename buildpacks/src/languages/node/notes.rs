@@ -3,6 +3,10 @@
 use super::manager::{Kind, Manager};
 use crate::source::Tree;
 
+/// On a package.json that is for tools alone, beside pages.
+pub(super) const SERVED: &str =
+    "package.json has nothing to build or to start, so the pages in the commit are served as they are";
+
 /// On the lockfile: missing, or one that nobody reads.
 pub(super) fn lockfiles(tree: &Tree<'_>, manager: &Manager, has_packages: bool) -> Vec<String> {
     let mut notes = Vec::new();

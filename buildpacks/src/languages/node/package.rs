@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::DetectError;
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// What npm runs by itself while it installs.
 const LIFECYCLE: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
@@ -38,9 +38,7 @@ pub(crate) struct Package {
 impl Package {
     /// The package.json of `folder`.
     pub(crate) fn of(tree: &Tree<'_>, folder: &str) -> Result<Option<Self>, DetectError> {
-        let path =
-            if folder.is_empty() { "package.json".to_owned() } else { format!("{folder}/package.json") };
-        let value = tree.json::<Value>(&path)?;
+        let value = tree.json::<Value>(&in_folder(folder, "package.json"))?;
         Ok(value.map(|value| Self { folder: folder.to_owned(), value }))
     }
 
@@ -94,6 +92,15 @@ impl Package {
 
     pub(crate) fn depends_on(&self, name: &str) -> bool {
         self.dependencies().any(|(found, _)| found == name)
+    }
+
+    /// Whether its database client is a program in Rust that is bound to OpenSSL, as Prisma's is before version 7.
+    pub(crate) fn needs_openssl(&self) -> bool {
+        let wanted =
+            self.dependencies().find(|(name, _)| *name == "@prisma/client").map(|(_, wanted)| wanted);
+        let major = wanted.map(|wanted| wanted.trim_start_matches(['^', '~', '=', '>', 'v', ' ']));
+        let major = major.and_then(|wanted| wanted.split(['.', ' ']).next()?.parse::<u32>().ok());
+        wanted.is_some() && major.is_none_or(|major| major < 7)
     }
 
     fn lifecycle(&self) -> impl Iterator<Item = &str> {

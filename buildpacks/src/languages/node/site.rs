@@ -1,9 +1,10 @@
 //! Builds whose result is files for the browser and no server: which folder they make, and how that is served.
 
 use super::package::Package;
+use super::svelte;
 use crate::error::DetectError;
 use crate::languages::static_site::{Missing, Site, StaticJson};
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// A build tool: what its command has in it, the folder that it makes, whether the app has routes of its own.
 struct Tool {
@@ -39,6 +40,9 @@ const TOOLS: [Tool; 20] = [
 pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, DetectError> {
     let settings = if package.folder.is_empty() { StaticJson::of(tree)? } else { None };
     let Some(build) = build(package) else { return Ok(None) };
+    if package.depends_on(svelte::KIT) {
+        return svelte::site(tree, package);
+    }
     let exported = is_next_export(tree, package)?.then_some(("out", false));
     let tool = TOOLS.iter().find(|tool| build.contains(tool.command)).map(|tool| (tool.folder, tool.routes));
     let Some((folder, routes)) = exported.or(tool).or(settings.as_ref().map(|_| ("dist", true))) else {
@@ -46,7 +50,7 @@ pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, Det
     };
     let missing =
         if routes { Missing::Fallback("index.html".into()) } else { Missing::Page("404.html".into()) };
-    let root = super::manifests::inside(&package.folder, &folder_of(tree, package, &build, folder)?);
+    let root = in_folder(&package.folder, &folder_of(tree, package, &build, folder)?);
     let mut site = Site { root, missing, clean_urls: true, is_built: true };
     if let Some(settings) = settings {
         settings.apply(&mut site);
@@ -57,7 +61,9 @@ pub(super) fn of(tree: &Tree<'_>, package: &Package) -> Result<Option<Site>, Det
 /// The build's command, and that of a script that it only calls.
 fn build(package: &Package) -> Option<String> {
     let mut text = package.script(package.build_script()?)?.to_owned();
-    let called: Vec<&str> = text.split([' ', '&']).filter_map(|word| package.script(word)).collect();
+    // Quoted where npm-run-all passes arguments on: `run-p type-check "build-only {@}" --`.
+    let words = text.split([' ', '&']).map(|word| word.trim_matches(['"', '\'']));
+    let called: Vec<&str> = words.filter_map(|word| package.script(word)).collect();
     let called = called.join(" ");
     text.push(' ');
     text.push_str(&called);
@@ -67,7 +73,7 @@ fn build(package: &Package) -> Option<String> {
 pub(super) fn is_next_export(tree: &Tree<'_>, package: &Package) -> Result<bool, DetectError> {
     let names = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
     for name in names {
-        let text = tree.text(&super::manifests::inside(&package.folder, name))?.unwrap_or_default();
+        let text = tree.text(&in_folder(&package.folder, name))?.unwrap_or_default();
         if is_set(&text, "output", &["export"]) {
             return Ok(true);
         }
@@ -90,7 +96,7 @@ fn folder_of(tree: &Tree<'_>, package: &Package, build: &str, default: &str) -> 
     }
     for name in ["vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.config.mts", "astro.config.mjs"]
     {
-        let text = tree.text(&super::manifests::inside(&package.folder, name))?.unwrap_or_default();
+        let text = tree.text(&in_folder(&package.folder, name))?.unwrap_or_default();
         if let Some(folder) = value_of(&text, "outDir") {
             return Ok(folder.trim_start_matches("./").trim_end_matches('/').to_owned());
         }
@@ -100,7 +106,7 @@ fn folder_of(tree: &Tree<'_>, package: &Package, build: &str, default: &str) -> 
 
 /// The output of the first application of angular.json; newer builders put it into a folder `browser`.
 fn angular(tree: &Tree<'_>, package: &Package) -> Result<Option<String>, DetectError> {
-    let path = super::manifests::inside(&package.folder, "angular.json");
+    let path = in_folder(&package.folder, "angular.json");
     let Some(settings) = tree.json::<serde_json::Value>(&path)? else { return Ok(None) };
     let projects = settings.get("projects").and_then(serde_json::Value::as_object);
     let is_application =
@@ -131,7 +137,7 @@ fn is_set(text: &str, key: &str, values: &[&str]) -> bool {
 }
 
 /// The text that a line `key: "value"` of a script gives to it.
-fn value_of(text: &str, key: &str) -> Option<String> {
+pub(super) fn value_of(text: &str, key: &str) -> Option<String> {
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or(line));
     let values = lines.filter_map(|line| line.split_once(&format!("{key}:")));
     values

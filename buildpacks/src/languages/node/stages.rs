@@ -5,10 +5,11 @@
 //! one small layer.
 
 use super::manager::{Kind, Manager, Wanted};
-use super::manifests::{Manifests, inside};
+use super::manifests::Manifests;
 use super::package::Package;
 use super::{caches, install};
 use crate::recipe::{Run, Stage};
+use crate::source::in_folder;
 
 /// Everything about an app that its stages depend on.
 pub(super) struct Parts<'a> {
@@ -137,7 +138,7 @@ impl Parts<'_> {
                 let loader = self.has_modules().then_some(".pnp.loader.mjs");
                 [".yarn", ".pnp.cjs"].into_iter().chain(loader).map(str::to_owned).collect()
             }
-            _ => self.packages.iter().map(|package| inside(&package.folder, "node_modules")).collect(),
+            _ => self.packages.iter().map(|package| in_folder(&package.folder, "node_modules")).collect(),
         }
     }
 
@@ -178,11 +179,13 @@ impl Parts<'_> {
     /// The image that runs, without the app.
     fn running(&self) -> Stage {
         let run = Stage::new("run", self.images[1].as_str());
+        let needs_openssl = self.packages.iter().any(Package::needs_openssl);
+        let run = if needs_openssl { run.packages(["openssl"]) } else { run };
         let manager = self.manager.folder().filter(|_| self.runs_manager);
         let mut path: Vec<String> = self
             .started
             .iter()
-            .map(|folder| format!("/app/{}", inside(folder, "node_modules/.bin")))
+            .map(|folder| format!("/app/{}", in_folder(folder, "node_modules/.bin")))
             .collect();
         path.extend(manager.map(|folder| format!("{folder}/bin")));
         path.push("$PATH".to_owned());

@@ -4,7 +4,7 @@ use super::manager::{Kind, Manager};
 use super::package::Package;
 use super::site;
 use crate::recipe::executed;
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// Scripts that start the app, the first that does no development's work.
 const SCRIPTS: [&str; 3] = ["start", "start:prod", "start:production"];
@@ -67,7 +67,7 @@ pub(super) fn command(tree: &Tree<'_>, package: &Package, manager: &Manager) -> 
     script(package, manager)
         .or_else(|| framework(tree, package))
         .or_else(|| main(tree, package, &["server.js"]))
-        .map(|command| in_folder(&package.folder, &command))
+        .map(|command| started_in(&package.folder, &command))
 }
 
 /// The same, for an app that is no single-page app either.
@@ -75,14 +75,14 @@ pub(super) fn main_command(tree: &Tree<'_>, package: &Package, manager: &Manager
     main(tree, package, &MAIN)
         .or_else(|| bun_main(tree, package, manager))
         .or_else(|| built_main(package))
-        .map(|command| in_folder(&package.folder, &command))
+        .map(|command| started_in(&package.folder, &command))
 }
 
 /// bun runs TypeScript as it is; its own `bun init` names the file in `module`.
 fn bun_main(tree: &Tree<'_>, package: &Package, manager: &Manager) -> Option<String> {
     let named = package.text(&["module"]).map(|file| file.trim_start_matches("./"));
     let mut files = named.into_iter().chain(["index.ts", "server.ts", "src/index.ts"]);
-    let file = files.find(|file| tree.has(&super::manifests::inside(&package.folder, file)))?;
+    let file = files.find(|file| tree.has(&in_folder(&package.folder, file)))?;
     (manager.kind == Kind::Bun && is_word(file)).then(|| format!("bun {file}"))
 }
 
@@ -130,7 +130,7 @@ fn framework(tree: &Tree<'_>, package: &Package) -> Option<String> {
 }
 
 fn main(tree: &Tree<'_>, package: &Package, names: &[&str]) -> Option<String> {
-    let at = |file: &str| super::manifests::inside(&package.folder, file);
+    let at = |file: &str| in_folder(&package.folder, file);
     let named = package.text(&["main"]).map(|file| file.trim_start_matches("./").to_owned());
     let named = named.filter(|file| tree.has(&at(file)) || tree.has(&at(&format!("{file}.js"))));
     let file =
@@ -148,7 +148,7 @@ fn is_word(file: &str) -> bool {
     file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-@".contains(c))
 }
 
-fn in_folder(folder: &str, command: &str) -> String {
+fn started_in(folder: &str, command: &str) -> String {
     match folder {
         "" => command.to_owned(),
         _ => format!("cd {folder} && {}", executed(command)),

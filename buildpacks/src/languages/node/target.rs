@@ -3,7 +3,7 @@
 use super::error::NodeError;
 use super::manager::Manager;
 use super::package::Package;
-use super::{site, start};
+use super::{site, start, svelte};
 use crate::error::DetectError;
 use crate::languages::App;
 use crate::languages::static_site::Site;
@@ -28,7 +28,7 @@ pub(super) fn of<'p>(
     manager: &Manager,
     packages: &'p [Package],
 ) -> Result<Target<'p>, DetectError> {
-    let (root, workspaces) = packages.split_first().ok_or_else(no_start)?;
+    let (root, workspaces) = packages.split_first().ok_or_else(|| no_start(START))?;
     let server = |package, command| Target { package, kind: Kind::Server(command) };
     if app.has_web() {
         return Ok(server(root, None));
@@ -42,7 +42,7 @@ pub(super) fn of<'p>(
     if let Some(target) = of_workspaces(app, manager, workspaces)? {
         return Ok(target);
     }
-    let command = start::main_command(app.tree, root, manager).ok_or_else(no_start)?;
+    let command = start::main_command(app.tree, root, manager).ok_or_else(|| no_start(next(root)))?;
     Ok(server(root, Some(command)))
 }
 
@@ -73,11 +73,22 @@ fn of_workspaces<'p>(
     Ok(None)
 }
 
-fn no_start() -> DetectError {
-    DetectError::NoStart {
-        language: "Node.js",
-        next: "Name it in package.json: npm pkg set scripts.start='node server.js'\n\
-               Or in a Procfile: echo 'web: node server.js' > Procfile"
-            .to_owned(),
+/// What to do, by what the build may have been meant to make.
+fn next(package: &Package) -> &'static str {
+    if package.build_script().is_none() {
+        START
+    } else if package.depends_on(svelte::KIT) {
+        svelte::NEXT
+    } else {
+        BUILT
     }
+}
+
+const START: &str = "Name it in package.json: npm pkg set scripts.start='node server.js'\n\
+     Or in a Procfile: echo 'web: node server.js' > Procfile";
+const BUILT: &str = "If its build makes a server, name it in package.json: npm pkg set scripts.start='node dist/server.js'\n\
+     If it makes files for the browser, name their folder: echo '{ \"root\": \"dist/\" }' > static.json && git add static.json";
+
+fn no_start(next: &str) -> DetectError {
+    DetectError::NoStart { language: "Node.js", next: next.to_owned() }
 }

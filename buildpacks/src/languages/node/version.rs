@@ -1,4 +1,4 @@
-//! Which Node.js: .nvmrc, .node-version, package.json, in this order.
+//! Which Node.js: .nvmrc, .node-version, package.json, .tool-versions, in this order.
 
 use super::package::Package;
 use crate::error::DetectError;
@@ -39,11 +39,16 @@ fn asked(app: &App<'_>, package: &Package) -> Result<Option<Asked>, DetectError>
         (&["engines", "node"], "package.json (engines.node)"),
         (&["volta", "node"], "package.json (volta.node)"),
     ];
-    Ok(keys.into_iter().find_map(|(keys, from)| package.text(keys).map(|text| written(text, from))))
+    let found = keys.into_iter().find_map(|(keys, from)| package.text(keys).map(|text| written(text, from)));
+    if found.is_some() {
+        return Ok(found);
+    }
+    let tool = app.tree.tool_version(&["nodejs", "node"])?;
+    Ok(tool.map(|version| written(&version, ".tool-versions")))
 }
 
 fn written(text: &str, from: &str) -> Asked {
-    Asked { text: range(text), tilde: Tilde::Patch, from: from.to_owned() }
+    Asked::new(range(text), Tilde::Patch, from)
 }
 
 /// nvm's names as ranges. A range that is open above would end at a series without long-term support on some day; those

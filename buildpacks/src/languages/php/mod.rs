@@ -42,7 +42,7 @@ fn plan(app: &App<'_>) -> Result<Made, DetectError> {
         return Err(PhpError::ServerOfHeroku { command: command.clone() }.into());
     }
     let image = app.bases.image(&format!("php:{}-apache", version.series));
-    let extensions = extensions::wanted(&composer)?;
+    let extensions = extensions::wanted(app.tree, &composer)?;
     let mut stages = Vec::new();
     let from = if extensions.is_empty() {
         image

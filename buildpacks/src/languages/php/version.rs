@@ -17,10 +17,8 @@ pub(super) fn choose(app: &App<'_>, composer: &Composer) -> Result<Chosen, Detec
     let of_file = app.tree.first_line(".php-version")?.map(|line| (line, ".php-version"));
     let of_manifest = || Some((composer.required("php")?, "require.php of composer.json"));
     let of_lock = || Some((composer.locked_platform("php")?, "platform.php of composer.lock"));
-    let asked = of_file.or_else(of_manifest).or_else(of_lock).map(|(text, from)| Asked {
-        text,
-        tilde: Tilde::LastGiven,
-        from: from.to_owned(),
-    });
+    let of_tools = app.tree.tool_version(&["php"])?.map(|version| (version, ".tool-versions"));
+    let asked = of_file.or_else(of_manifest).or_else(of_lock).or(of_tools);
+    let asked = asked.map(|(text, from)| Asked::new(text, Tilde::LastGiven, from));
     app.steady_version(&PHP, asked)
 }

@@ -37,6 +37,10 @@ impl Requirements {
         let text = tree.text(path)?.unwrap_or_default().replace("\\\n", " ");
         for line in text.lines().map(without_comment).filter(|line| !line.is_empty()) {
             if let Some(included) = option(line, &["-r", "--requirement", "-c", "--constraint"]) {
+                // pip fetches those itself.
+                if included.contains("://") {
+                    continue;
+                }
                 let folder = path.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
                 let included = joined(folder, included);
                 if !tree.has(&included) {

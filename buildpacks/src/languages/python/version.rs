@@ -21,7 +21,7 @@ pub(super) fn choose(project: &Project<'_>) -> Result<Chosen, DetectError> {
 fn asked(project: &Project<'_>) -> Result<Option<Asked>, DetectError> {
     for file in ["runtime.txt", ".python-version"] {
         if let Some(line) = project.app.tree.first_line(file)? {
-            return Ok(Some(asking(&without_name(&line), file, Tilde::LastGiven)));
+            return Ok(Some(Asked::new(without_name(&line), Tilde::LastGiven, file)));
         }
     }
     let of_pipfile = ["python_full_version", "python_version"];
@@ -33,11 +33,12 @@ fn asked(project: &Project<'_>) -> Result<Option<Asked>, DetectError> {
         (of_project, "requires-python of pyproject.toml", Tilde::LastGiven),
         (of_poetry, "[tool.poetry.dependencies] of pyproject.toml", Tilde::Patch),
     ];
-    Ok(all.into_iter().find_map(|(text, from, tilde)| Some(asking(text?, from, tilde))))
-}
-
-fn asking(text: &str, from: &str, tilde: Tilde) -> Asked {
-    Asked { text: text.to_owned(), tilde, from: from.to_owned() }
+    let found = all.into_iter().find_map(|(text, from, tilde)| Some(Asked::new(text?, tilde, from)));
+    if found.is_some() {
+        return Ok(found);
+    }
+    let tool = project.app.tree.tool_version(&["python"])?;
+    Ok(tool.map(|version| Asked::new(version, Tilde::LastGiven, ".tool-versions")))
 }
 
 /// `python-3.12.1` as `3.12.1`.

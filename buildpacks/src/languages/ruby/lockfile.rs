@@ -33,7 +33,8 @@ impl Lockfile {
                 ("PLATFORMS", _) => lock.platforms.push(word.to_owned()),
                 ("RUBY VERSION", _) => {
                     let version = word.strip_prefix("ruby ").and_then(|rest| rest.split('p').next());
-                    lock.ruby = version.map(|version| version.trim().to_owned());
+                    // `4.0.0.preview2` has a point more.
+                    lock.ruby = version.map(|version| version.trim().trim_end_matches('.').to_owned());
                 }
                 _ => {}
             }

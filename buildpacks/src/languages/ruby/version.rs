@@ -23,7 +23,7 @@ pub(super) fn choose(project: &Project<'_>) -> Result<(Chosen, String), DetectEr
     let exact = asked.as_ref().filter(|_| is_enforced).and_then(|asked| exact(&asked.text));
     let mut chosen = project.app.steady_version(&RUBY, asked)?;
     // Bundler refuses any other patch than the one that Gemfile names. A list of images has no patches.
-    let is_listed = !project.app.bases.offered(RUBY.image, RUBY.tag, &[]).is_empty();
+    let is_listed = project.app.bases.lists(RUBY.image);
     if let Some(exact) = exact.filter(|_| !is_listed) {
         chosen.series = exact;
     }
@@ -33,11 +33,8 @@ pub(super) fn choose(project: &Project<'_>) -> Result<(Chosen, String), DetectEr
 
 /// What is asked for, and whether Bundler insists on it.
 fn asked(project: &Project<'_>) -> Result<(Option<Asked>, bool), DetectError> {
-    let asking = |text: &str, from: &str| Asked {
-        text: text.trim().trim_start_matches("ruby-").to_owned(),
-        tilde: Tilde::LastGiven,
-        from: from.to_owned(),
-    };
+    let asking =
+        |text: &str, from: &str| Asked::new(text.trim().trim_start_matches("ruby-"), Tilde::LastGiven, from);
     let tree = project.app.tree;
     let gemfile = &project.gemfile;
     if let Some(file) = &gemfile.ruby_file
@@ -57,9 +54,8 @@ fn asked(project: &Project<'_>) -> Result<(Option<Asked>, bool), DetectError> {
     if let Some(line) = tree.first_line(".ruby-version")? {
         return Ok((Some(asking(&line, ".ruby-version")), false));
     }
-    let tools = tree.text(".tool-versions")?.unwrap_or_default();
-    let line = tools.lines().find_map(|line| line.strip_prefix("ruby "));
-    Ok((line.map(|line| asking(line, ".tool-versions")), false))
+    let tool = tree.tool_version(&["ruby"])?;
+    Ok((tool.map(|version| asking(&version, ".tool-versions")), false))
 }
 
 /// A version with its patch.

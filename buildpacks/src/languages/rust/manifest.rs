@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::source::{Tree, Unreadable};
+use crate::source::{Tree, Unreadable, in_folder};
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Manifest {
@@ -61,9 +61,4 @@ impl Manifest {
         let shared = self.workspace.as_ref().and_then(|workspace| workspace.package.get("rust-version"));
         own.and_then(toml::Value::as_str).or_else(|| shared.and_then(toml::Value::as_str))
     }
-}
-
-/// The path of a file in a folder; the root is `""`.
-pub(crate) fn in_folder(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

@@ -8,16 +8,13 @@ mod programs;
 mod version;
 
 use crate::error::DetectError;
-use crate::languages::{App, Buildpack, Made, binaries, brought, port};
+use crate::languages::{App, Buildpack, Made, binaries, port};
 use crate::recipe::{Run, Stage};
 use error::RustError;
 use manifest::Manifest;
 use packages::Member;
 use programs::Program;
 use version::Toolchain;
-
-const RUN: &str = "debian:trixie-slim";
-const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 pub(crate) const BUILDPACK: Buildpack = Buildpack {
     name: "rust",
@@ -53,7 +50,7 @@ fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     needs::with_frameworks(&mut processes, &members, &programs);
     let mut notes = notes(app, &toolchain, &programs)?;
     notes.extend(binaries::unknown(app, names()));
-    let stages = vec![build(app, &toolchain, &members, &programs), run(app)];
+    let stages = vec![build(app, &toolchain, &members, &programs), binaries::run(app, is_source)];
     Ok(Made { version: Some(toolchain.version), package_manager: Some("Cargo"), stages, processes, notes })
 }
 
@@ -123,12 +120,6 @@ fn commands(app: &App<'_>, members: &[Member], programs: &[Program]) -> Vec<Stri
         "mkdir /out".to_owned(),
         format!("cp {} /out/", files.join(" ")),
     ]
-}
-
-fn run(app: &App<'_>) -> Stage {
-    let stage = Stage::new("run", app.bases.image(RUN)).env([("PATH", "/app/bin:$PATH")]);
-    let stage = stage.copy_from("build", CERTIFICATES, CERTIFICATES);
-    brought::of(app, is_source).copied(stage).copy_from("build", "/out", "./bin")
 }
 
 /// What is compiled in, or only says how.

@@ -1,7 +1,7 @@
 //! The packages that are built: that of the root, or the members of a workspace.
 
-use super::manifest::{Manifest, Workspace, in_folder};
-use crate::source::{Tree, Unreadable};
+use super::manifest::{Manifest, Workspace};
+use crate::source::{Tree, Unreadable, in_folder};
 
 /// Members in folders of these names are for those who work on the app.
 const ASIDE: [&str; 7] = ["xtask", "example", "examples", "tools", "test", "tests", "benches"];

@@ -2,10 +2,8 @@
 
 use super::manifest::Bin;
 use super::packages::Member;
+use crate::languages::binaries::WEB;
 use crate::source::Tree;
-
-/// The names of programs that are `web` where there are several, in this order.
-const WEB: [&str; 5] = ["web", "server", "app", "api", "http"];
 
 /// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,7 +46,7 @@ pub(crate) fn choose(app: &App<'_>, root: &Manifest) -> Result<Toolchain, Detect
             let version = app.version(&RUST, None)?;
             return Ok(of_image(Chosen { from: file.to_owned(), ..version }));
         }
-        let asked = Asked { text: channel.clone(), tilde: Tilde::Patch, from: file.to_owned() };
+        let asked = Asked::new(channel.as_str(), Tilde::Patch, file);
         let chosen = app.version(&RUST, Some(asked));
         return match chosen {
             Ok(version) => Ok(of_image(version)),
@@ -60,11 +60,9 @@ pub(crate) fn choose(app: &App<'_>, root: &Manifest) -> Result<Toolchain, Detect
             Err(error) => Err(error),
         };
     }
-    let oldest = root.rust_version().map(|oldest| Asked {
-        text: format!(">={oldest}"),
-        tilde: Tilde::Patch,
-        from: "Cargo.toml (rust-version)".to_owned(),
-    });
+    let oldest = root.rust_version();
+    let oldest =
+        oldest.map(|oldest| Asked::new(format!(">={oldest}"), Tilde::Patch, "Cargo.toml (rust-version)"));
     app.version(&RUST, oldest).map(of_image)
 }
 

@@ -3,11 +3,8 @@
 mod notes;
 
 use crate::error::DetectError;
-use crate::languages::{App, Buildpack, Made};
+use crate::languages::{App, Buildpack, Made, binaries};
 use crate::recipe::Stage;
-
-/// The image that programs without a runtime of their own run on.
-const BASE: &str = "debian:trixie-slim";
 
 pub(crate) const BUILDPACK: Buildpack = Buildpack {
     name: "shell",
@@ -24,7 +21,7 @@ fn detect(app: &App<'_>) -> Result<Option<String>, DetectError> {
 }
 
 fn plan(app: &App<'_>) -> Result<Made, DetectError> {
-    let stage = Stage::new("run", app.bases.image(BASE)).copy_all();
+    let stage = Stage::new("run", app.bases.image(binaries::IMAGE)).copy_all();
     Ok(Made { stages: vec![stage], notes: notes::of(app), ..Made::default() })
 }
 

@@ -41,7 +41,16 @@ fn plan(app: &App<'_>) -> Result<Made, DetectError> {
     if node::builds_a_site(app)? {
         return node::plan(app);
     }
-    // It was detected, so there is one.
+    as_it_is(app)
+}
+
+/// Whether there are pages in the tree.
+pub(super) fn is_in(app: &App<'_>) -> Result<bool, DetectError> {
+    Ok(settings::of(app.tree)?.is_some())
+}
+
+/// The pages of a tree that has some, served without a build.
+pub(super) fn as_it_is(app: &App<'_>) -> Result<Made, DetectError> {
     let stages = settings::of(app.tree)?.map(|site| stages(app, &site, None).to_vec()).unwrap_or_default();
     Ok(Made { stages, processes: processes(), ..Made::default() })
 }

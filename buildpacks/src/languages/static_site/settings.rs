@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::error::StaticError;
 use crate::error::DetectError;
-use crate::source::Tree;
+use crate::source::{Tree, in_folder};
 
 /// Heroku's file for static sites.
 pub(crate) const FILE: &str = "static.json";
@@ -112,8 +112,4 @@ fn missing(tree: &Tree<'_>, root: &str) -> Missing {
     } else {
         Missing::Plain
     }
-}
-
-fn in_folder(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use slipway_buildpacks::{ADDED_VARIABLE, BUNDLE_VARIABLES};
 
 use super::archive::Archive;
 use super::phase::Phase;
@@ -10,19 +11,6 @@ use super::spec::{self, Desk};
 use super::{Job, LifecycleError};
 use crate::docker::build;
 use crate::target::RegistryLogin;
-
-/// Tools that do not go by the system's bundle, and how they are told another one.
-const BUNDLE_VARIABLES: [&str; 6] = [
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "CARGO_HTTP_CAINFO",
-];
-
-/// Node adds certificates to its own.
-const ADDED_VARIABLE: &str = "NODE_EXTRA_CA_CERTS";
 
 /// A binding as the platform specification has it; Paketo's buildpacks take such certificates up.
 const BINDING: &str = "/platform/bindings/slipway-extra-ca";
@@ -38,8 +26,9 @@ pub(super) struct Papers {
 impl Papers {
     /// Whether the buildpacks that were found are not all buildpacks.
     pub(super) fn has_extensions(&self) -> bool {
-        let group = String::from_utf8_lossy(self.group.as_deref().unwrap_or_default()).into_owned();
-        group.lines().any(|line| line.trim() == "[[group-extensions]]")
+        let group: Option<toml::Table> = toml::from_slice(self.group.as_deref().unwrap_or_default()).ok();
+        let extensions = group.as_ref().and_then(|group| group.get("group-extensions")?.as_array());
+        extensions.is_some_and(|extensions| !extensions.is_empty())
     }
 }
 
@@ -125,12 +114,21 @@ fn environment(archive: &mut Archive<Vec<u8>>, job: &Job<'_>) {
     }
 }
 
-/// The first `key = "value"` in a TOML text: all that we want of it, and always on a line.
+/// The text of this key in a TOML document, in whatever table it lies: the papers that are read have it once, or want the
+/// first of a list. `None` if there is none, or the document is no TOML.
 pub(super) fn string_of(text: &str, key: &str) -> Option<String> {
-    text.lines().find_map(|line| {
-        let value = line.trim().strip_prefix(key)?.trim_start().strip_prefix('=')?.trim();
-        Some(value.strip_prefix('"')?.strip_suffix('"')?.to_owned())
-    })
+    find(&toml::Value::Table(toml::from_str(text).ok()?), key).map(str::to_owned)
+}
+
+fn find<'v>(value: &'v toml::Value, key: &str) -> Option<&'v str> {
+    match value {
+        toml::Value::Table(table) => {
+            let own = table.get(key).and_then(toml::Value::as_str);
+            own.or_else(|| table.values().find_map(|value| find(value, key)))
+        }
+        toml::Value::Array(values) => values.iter().find_map(|value| find(value, key)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -144,13 +142,21 @@ mod tests {
         assert_eq!(string_of(report, "digest").as_deref(), Some("sha256:ab"));
         assert_eq!(string_of(report, "image-id"), None);
         assert_eq!(string_of("[[images]]\nimage=\"a/run\"", "image").as_deref(), Some("a/run"));
+        assert_eq!(
+            string_of("image = { digest = 'sha256:ab' } # short", "digest").as_deref(),
+            Some("sha256:ab")
+        );
+        assert_eq!(string_of("text = '''\ndigest = \"none\"\n'''", "digest"), None);
+        assert_eq!(string_of("digest = ", "digest"), None);
     }
 
     #[test]
     fn extensions_show_in_the_group() {
         let of = |group: &'static str| Papers { group: Some(group.into()), ..Papers::default() };
         assert!(of("[[group]]\nid = \"a\"\n[[group-extensions]]\nid = \"b\"\n").has_extensions());
+        assert!(of("group-extensions = [{ id = \"b\" }]").has_extensions());
         assert!(!of("[[group]]\nid = \"a\"\n").has_extensions());
+        assert!(!Papers::default().has_extensions());
     }
 
     #[test]

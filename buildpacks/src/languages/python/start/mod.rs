@@ -31,14 +31,30 @@ pub(super) fn find(project: &Project<'_>, manager: Manager) -> Result<Start, Det
         start.command = Some(django::command(project, manager)?);
         return Ok(start);
     }
-    let found = frameworks::find(project, manager)?.or(program(project)?);
-    let Some(found) = found else {
-        let next = "Looked for an app of Django, Flask, FastAPI, Starlette, Litestar, Quart, Sanic, Falcon or Bottle in the \
-             root and one folder below, and for a main.py or app.py that reads PORT.\n\
-             Name the command in a Procfile: echo 'web: gunicorn --bind 0.0.0.0:$PORT <module>:<app>' > Procfile";
-        return Err(DetectError::NoStart { language: "Python", next: next.to_owned() });
+    frameworks::find(project, manager)?.or(program(project)?).ok_or_else(|| {
+        let next = django_below(project).unwrap_or_else(|| {
+            "Looked for an app of Django, Flask, FastAPI, Starlette, Litestar, Quart, Sanic, Falcon or Bottle in the \
+             root and one folder below, and for a main.py, app.py or server.py that reads PORT.\n\
+             Name the command in a Procfile: echo 'web: gunicorn --bind 0.0.0.0:$PORT <module>:<app>' > Procfile"
+                .to_owned()
+        });
+        DetectError::NoStart { language: "Python", next }
+    })
+}
+
+/// What to do about a manage.py that lies in a folder, as in many repositories whose requirements.txt is in the root.
+fn django_below(project: &Project<'_>) -> Option<String> {
+    let tree = project.app.tree;
+    let folder = tree.paths().find_map(|path| path.strip_suffix("/manage.py"))?;
+    let package = |path: &str| {
+        let inner = path.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix("/wsgi.py")?;
+        (!inner.contains('/')).then(|| inner.to_owned())
     };
-    Ok(found)
+    let package = tree.paths().find_map(package).unwrap_or_else(|| "<package>".to_owned());
+    Some(format!(
+        "Django's manage.py is in the folder {folder}, and it is looked for in the root.\n\
+         Name the command in a Procfile: echo 'web: gunicorn --bind 0.0.0.0:$PORT --chdir {folder} {package}.wsgi' > Procfile"
+    ))
 }
 
 /// A program that serves by itself: it reads PORT, which nothing else gives a reason to.
