@@ -8,6 +8,7 @@ use backon::{ConstantBuilder, Retryable};
 use tokio::io::AsyncWriteExt;
 use tracing::{info, warn};
 
+use super::dry_run;
 use super::policy::{Options, Ruling, rule};
 use super::verdict::{self, Verdict};
 use crate::actions::ActionError;
@@ -20,11 +21,9 @@ use crate::git::receive::{
     self, Command, Fault, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
     all_or_nothing,
 };
-use crate::git::{Oid, RefUpdate, Repository};
+use crate::git::{RefUpdate, Repository};
 use crate::local::disk;
-use crate::pipeline::detect::{self, Terms};
 use crate::pipeline::log::Follower;
-use crate::pipeline::source::Source;
 use crate::platform::Platform;
 
 /// How long a follower waits for a database that is away before it lets go of the build, which goes on.
@@ -314,32 +313,9 @@ impl Push {
 
     /// Says what would be built, and refuses, so that the same commit can be pushed for real.
     async fn dry_run(&self, command: &Command, reply: &mut Reply<Output>) -> anyhow::Result<RefOutcome> {
-        let found = self.inspect(command.new).await;
-        let (line, reason) = match found {
-            Ok(found) => {
-                let what = found.describe();
-                (format!("-----> Dry run: {what}\n"), "dry run: nothing was deployed".to_owned())
-            }
-            Err(reason) => (
-                format!(" !     {reason}\n"),
-                format!("dry run: {}", reason.lines().next().unwrap_or_default()),
-            ),
-        };
-        say(reply, &line).await?;
-        Ok(RefOutcome::Refused(reason))
-    }
-
-    async fn inspect(&self, commit: Oid) -> Result<detect::Detected, String> {
-        let limits = self.platform.snapshot_limits();
-        let repository = self.repository.clone();
-        let terms = Terms::of(&self.platform, &self.app).await.map_err(|error| format!("{error:#}"))?;
-        let folder = self.app.folder.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let read = Source::of(&repository, commit, folder.as_deref(), &limits);
-            let (source, _) = read.map_err(|error| error.to_string())?;
-            detect::inspect(&source, &terms)
-        });
-        work.await.map_err(|error| error.to_string())?
+        let told = dry_run::told(self.platform.inspect(&self.app, command.new).await);
+        say(reply, &told.text).await?;
+        Ok(RefOutcome::Refused(told.reason))
     }
 }
 
