@@ -1,8 +1,8 @@
 //! How to build the source, and which processes it declares.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use slipway_buildpacks::{Bases, Plan, Recipe, Settings, Source as _, Writing};
 
 use super::source::{Source, SourceError, Tree};
@@ -61,14 +61,10 @@ impl Terms {
     }
 }
 
-/// The base images of this platform. The list is read anew each time: it changes when images are made.
+/// The base images of this platform.
 async fn bases(platform: &Platform) -> anyhow::Result<Bases> {
-    let build = &platform.settings.build;
-    let bases = Bases::with_prefix(build.base_image_prefix.as_deref().unwrap_or_default());
-    let Some(path) = &build.base_images else { return Ok(bases) };
-    let list = tokio::fs::read_to_string(path).await;
-    let list = list.with_context(|| format!("{} (SLIPWAY_BASE_IMAGES) cannot be read", path.display()))?;
-    bases.with_list(&list).with_context(|| format!("{} (SLIPWAY_BASE_IMAGES)", path.display()))
+    let settings = Arc::clone(&platform.settings);
+    Ok(tokio::task::spawn_blocking(move || settings.build.bases()).await??)
 }
 
 impl Platform {
