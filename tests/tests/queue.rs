@@ -49,6 +49,7 @@ fn a_push_whose_turn_comes_after_the_branch_moved_past_it_is_refused_before_any_
         .refused("the branch has moved since your push")
         .says("root released v2")
         .says("git fetch")
+        .says_not("build failed")
         .says_not("Dockerfile found");
     first.end().ok();
 
