@@ -14,8 +14,9 @@ use super::verdict::{self, Verdict};
 use crate::actions::ActionError;
 use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
-use crate::db::builds;
+use crate::db::builds::{self, Build};
 use crate::domain::access::Principal;
+use crate::domain::build::BuildStatus;
 use crate::doors::{Exchange, GitStreams, Input, Output};
 use crate::git::receive::{
     self, Command, Fault, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
@@ -290,19 +291,17 @@ impl Push {
     async fn say_who_is_before(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {
         let look = async {
             let mut conn = self.platform.pool.acquire().await?;
-            builds::running_of(&mut conn, self.app.id).await
+            builds::in_hand_before(&mut conn, self.app.id, accepted.number).await
         };
         // Only a courtesy: a database that is away for a moment must not cost the pusher the log.
-        let Ok(Some(running)) = look.await else { return Ok(()) };
-        if running.id == accepted.build {
-            return Ok(());
+        let Ok(Some(before)) = look.await else { return Ok(()) };
+        match what_it_is_at(&before) {
+            Some(at) => {
+                let (number, by) = (before.number, &before.actor_name);
+                say(reply, &format!("-----> Waiting: build {number} by {by} is {at}\n")).await
+            }
+            None => Ok(()),
         }
-        let (number, by) = (running.number, running.actor_name);
-        say(
-            reply,
-            &format!("-----> Waiting: build {number} by {by} is running (`-o cancel-running` would have canceled it)\n"),
-        )
-        .await
     }
 
     async fn moved(&self, command: &Command) -> RefOutcome {
@@ -316,6 +315,20 @@ impl Push {
         let told = dry_run::told(self.platform.inspect(&self.app, command.new).await);
         say(reply, &told.text).await?;
         Ok(RefOutcome::Refused(told.reason))
+    }
+}
+
+/// What a build whose log is open is at; `None` if it is as good as over.
+fn what_it_is_at(build: &Build) -> Option<&'static str> {
+    match build.status {
+        // The reason of a build that goes on is who has canceled it.
+        BuildStatus::Building if build.reason.is_some() => Some("being canceled"),
+        BuildStatus::Queued | BuildStatus::Building => {
+            Some("running (`-o cancel-running` would have canceled it)")
+        }
+        BuildStatus::Pushing => Some("being pushed to the registry"),
+        BuildStatus::Succeeded => Some("being rolled out"),
+        BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled | BuildStatus::Superseded => None,
     }
 }
 
