@@ -19,11 +19,14 @@ pub trait Source {
     fn is_executable(&self, path: &str) -> bool;
 }
 
-/// Why a file that is there could not be used; the text is for the pusher.
+/// Why a file that is there could not be used; the text is for the pusher, but for `Lost`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("{path} cannot be read: {reason}")]
     Failed { path: String, reason: String },
+    /// Not the commit's doing: whoever keeps its files has lost this one. The reason is for them.
+    #[error("{path} cannot be read: {reason}")]
+    Lost { path: String, reason: String },
     #[error("{path} is no {format}: {reason}\nCorrect it, commit it and push again.")]
     Malformed { path: String, format: &'static str, reason: String },
 }

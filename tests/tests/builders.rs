@@ -72,7 +72,11 @@ fn builds_and_runs(name: &str, trusted: bool) {
     app.write("build.sh", "printf %s \"built with $COLOUR\" >built\n").commit("what the build sees");
     app.verb(&["config:set", "COLOUR=green"]).ok();
     app.verb(&["apps:set", &format!("builder={builder}")]).ok().says(&builder);
-    app.push(Door::Ssh).ok().says(&format!("Builder: {builder}")).says("Installing dependencies one");
+    app.push(Door::Ssh)
+        .ok()
+        .says(&format!("Builder: {builder}"))
+        .says("Installing dependencies one")
+        .says("worker: /bin/sh app.sh work");
     assert_eq!(app.answer_now(), format!("{name} greenbuilt with green"));
     assert_eq!(app.until_containers(2).len(), 2, "web and worker");
 
@@ -108,6 +112,26 @@ fn the_tree_can_name_its_builder_and_the_procfile_adds_processes() {
     app.push(Door::Ssh).ok().says(&format!("Builder: {builder}"));
     assert_eq!(app.answer_now(), "named-by-tree");
     assert_eq!(app.until_containers(3).len(), 3, "web, worker and clock");
+}
+
+#[test]
+fn an_app_with_a_dockerfile_goes_over_to_a_builder_and_back() {
+    let Some((app, builder)) = app("goes-over", false) else { return };
+    app.add_app("by a Dockerfile").write("built", "").commit("two ways to build it");
+    app.push(Door::Ssh).ok().says("Dockerfile found");
+    assert_eq!(app.answer_now(), "by a Dockerfile");
+
+    // Its image is the one whose layers the lifecycle is offered, and no lifecycle has made it.
+    app.verb(&["apps:set", &format!("builder={builder}")]).ok();
+    app.answer("by a builder");
+    app.push(Door::Ssh).ok().says(&format!("Builder: {builder}")).says("Installing dependencies one");
+    assert_eq!(app.answer_now(), "by a builder");
+
+    app.verb(&["apps:set", "builder="]).ok();
+    app.answer("by a Dockerfile again");
+    app.push(Door::Ssh).ok().says("Dockerfile found");
+    assert_eq!(app.answer_now(), "by a Dockerfile again");
+    app.until_containers(1);
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn a_push_whose_turn_comes_after_the_branch_moved_past_it_is_refused_before_any_
         .refused("the branch has moved since your push")
         .says("root released v2")
         .says("git fetch")
+        .says_not("build failed")
         .says_not("Dockerfile found");
     first.end().ok();
 
@@ -56,6 +57,20 @@ fn a_push_whose_turn_comes_after_the_branch_moved_past_it_is_refused_before_any_
     theirs.git(&["pull", "-q", "--no-rebase", "--no-edit", "-s", "ours", "platform", "main"]).ok();
     theirs.push(Door::Http).ok();
     assert_eq!(app.answer_now(), "does not contain it");
+}
+
+#[test]
+fn a_push_that_waits_for_the_rollout_of_another_is_told_whose() {
+    let Some(platform) = Platform::shared() else { return };
+    let app = platform.app("waits").answering("first");
+    app.write("behaviour", "slow").commit("slow to start");
+    let mut first = app.start_push(Door::Ssh, &["main"]);
+    first.until_says("Launching v1");
+    app.write("behaviour", "good").write("answer", "second").commit("quick to start");
+    let second = app.push(Door::Http);
+    second.ok().says("Waiting: build 1 by root is being rolled out");
+    first.end().ok().says_not("Waiting");
+    assert_eq!(app.answer_now(), "second");
 }
 
 #[test]

@@ -125,6 +125,31 @@ fn a_config_change_is_a_release_whose_values_reach_processes_and_no_log() {
 }
 
 #[test]
+fn a_config_change_that_fails_stays_set_and_says_so_with_the_way_back() {
+    let Some(platform) = Platform::shared() else { return };
+    let app = platform.app("config-fails").answering("good");
+    app.write("Procfile", "web: sh -c 'test -z \"$BROKEN\" && exec python3 -u server.py'\n");
+    app.commit("minds its config");
+    app.push(Door::Ssh).ok();
+    let way_back = "To go back to those that run: ssh platform rollback v1 --app config-fails";
+    app.verb(&["config:set", "BROKEN=yes"])
+        .refused("v2 failed")
+        .says("The new values stay set, and the next release takes them along")
+        .says(way_back);
+    assert_eq!((app.current(), app.answer_now()), (1, "good".to_owned()));
+    assert_eq!(app.get("/config-vars")["BROKEN"], "yes");
+
+    // The next release does take it, and fails of it too.
+    app.answer("better");
+    app.push(Door::Ssh).refused("v3 is not live");
+    app.verb(&["rollback", "v1"]).ok();
+    assert_eq!(app.get("/config-vars"), serde_json::json!({}));
+    app.push(Door::Ssh).ok();
+    assert_eq!(app.answer_now(), "better");
+    app.until_containers(1);
+}
+
+#[test]
 fn a_secret_that_the_build_prints_is_masked_and_mounted_not_baked_in() {
     let Some(platform) = Platform::shared() else { return };
     let app = platform.app("masked").answering("good");

@@ -3,6 +3,7 @@
 //! Invariant: what runs does not depend on the pusher. The build is accepted in one transaction; from there on the
 //! connection only follows the log, and closing it cancels nothing.
 
+mod dry_run;
 mod policy;
 mod receive;
 mod verdict;

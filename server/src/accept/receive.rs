@@ -8,23 +8,23 @@ use backon::{ConstantBuilder, Retryable};
 use tokio::io::AsyncWriteExt;
 use tracing::{info, warn};
 
+use super::dry_run;
 use super::policy::{Options, Ruling, rule};
 use super::verdict::{self, Verdict};
 use crate::actions::ActionError;
 use crate::actions::builds::{Accepted, Trigger, Wish};
 use crate::db::apps::App;
-use crate::db::builds;
+use crate::db::builds::{self, Build};
 use crate::domain::access::Principal;
+use crate::domain::build::BuildStatus;
 use crate::doors::{Exchange, GitStreams, Input, Output};
 use crate::git::receive::{
     self, Command, Fault, PackError, ReceiveLimits, RefOutcome, RefResult, Reply, Request, RequestError,
     all_or_nothing,
 };
-use crate::git::{Oid, RefUpdate, Repository};
+use crate::git::{RefUpdate, Repository};
 use crate::local::disk;
-use crate::pipeline::detect::{self, Terms};
 use crate::pipeline::log::Follower;
-use crate::pipeline::source::Source;
 use crate::platform::Platform;
 
 /// How long a follower waits for a database that is away before it lets go of the build, which goes on.
@@ -291,19 +291,17 @@ impl Push {
     async fn say_who_is_before(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {
         let look = async {
             let mut conn = self.platform.pool.acquire().await?;
-            builds::running_of(&mut conn, self.app.id).await
+            builds::in_hand_before(&mut conn, self.app.id, accepted.number).await
         };
         // Only a courtesy: a database that is away for a moment must not cost the pusher the log.
-        let Ok(Some(running)) = look.await else { return Ok(()) };
-        if running.id == accepted.build {
-            return Ok(());
+        let Ok(Some(before)) = look.await else { return Ok(()) };
+        match what_it_is_at(&before) {
+            Some(at) => {
+                let (number, by) = (before.number, &before.actor_name);
+                say(reply, &format!("-----> Waiting: build {number} by {by} is {at}\n")).await
+            }
+            None => Ok(()),
         }
-        let (number, by) = (running.number, running.actor_name);
-        say(
-            reply,
-            &format!("-----> Waiting: build {number} by {by} is running (`-o cancel-running` would have canceled it)\n"),
-        )
-        .await
     }
 
     async fn moved(&self, command: &Command) -> RefOutcome {
@@ -314,32 +312,23 @@ impl Push {
 
     /// Says what would be built, and refuses, so that the same commit can be pushed for real.
     async fn dry_run(&self, command: &Command, reply: &mut Reply<Output>) -> anyhow::Result<RefOutcome> {
-        let found = self.inspect(command.new).await;
-        let (line, reason) = match found {
-            Ok(found) => {
-                let what = found.describe();
-                (format!("-----> Dry run: {what}\n"), "dry run: nothing was deployed".to_owned())
-            }
-            Err(reason) => (
-                format!(" !     {reason}\n"),
-                format!("dry run: {}", reason.lines().next().unwrap_or_default()),
-            ),
-        };
-        say(reply, &line).await?;
-        Ok(RefOutcome::Refused(reason))
+        let told = dry_run::told(self.platform.inspect(&self.app, command.new).await);
+        say(reply, &told.text).await?;
+        Ok(RefOutcome::Refused(told.reason))
     }
+}
 
-    async fn inspect(&self, commit: Oid) -> Result<detect::Detected, String> {
-        let limits = self.platform.snapshot_limits();
-        let repository = self.repository.clone();
-        let terms = Terms::of(&self.platform, &self.app).await.map_err(|error| format!("{error:#}"))?;
-        let folder = self.app.folder.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let read = Source::of(&repository, commit, folder.as_deref(), &limits);
-            let (source, _) = read.map_err(|error| error.to_string())?;
-            detect::inspect(&source, &terms)
-        });
-        work.await.map_err(|error| error.to_string())?
+/// What a build whose log is open is at; `None` if it is as good as over.
+fn what_it_is_at(build: &Build) -> Option<&'static str> {
+    match build.status {
+        // The reason of a build that goes on is who has canceled it.
+        BuildStatus::Building if build.reason.is_some() => Some("being canceled"),
+        BuildStatus::Queued | BuildStatus::Building => {
+            Some("running (`-o cancel-running` would have canceled it)")
+        }
+        BuildStatus::Pushing => Some("being pushed to the registry"),
+        BuildStatus::Succeeded => Some("being rolled out"),
+        BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled | BuildStatus::Superseded => None,
     }
 }
 

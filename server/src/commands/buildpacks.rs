@@ -8,8 +8,8 @@ use super::terminal::Terminal;
 use crate::domain::names::AppName;
 use crate::git::Repository;
 use crate::git::snapshot::SnapshotLimits;
-use crate::pipeline::detect::{self, Terms, Way};
-use crate::pipeline::source::Source;
+use crate::pipeline::detect::{self, Terms};
+use crate::pipeline::source::SourceError;
 use crate::web::api::shapes::WrittenDockerfile;
 
 /// For an app of the platform: of the commit that was pushed last.
@@ -44,31 +44,22 @@ async fn written_here() -> Result<String, Failure> {
             "this is no git checkout with a commit: run this in one, or name an app of the platform with --app <app>",
         ));
     };
-    let refused = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
-    let repository = Repository::open(&head.git_dir).await.map_err(|error| refused(&error))?;
+    let repository =
+        Repository::open(&head.git_dir).await.map_err(|error| Failure::refused(error.to_string()))?;
     // The caches of a Dockerfile that somebody owns carry the app's name, if it has one here.
     let scope =
         here::app_of_checkout().await.map_or_else(|| "app".to_owned(), |app: AppName| app.to_string());
-    let reading = tokio::task::spawn_blocking(move || {
-        let folder = head.folder.as_deref();
-        let read = Source::of(&repository, head.commit, folder, &SnapshotLimits::default());
-        let (source, _) = read.map_err(|error| error.to_string())?;
-        written(&detect::inspect(&source, &Terms::unknown(scope))?.way)
-    });
-    reading.await.map_err(|error| refused(&error))?.map_err(Failure::Refused)
+    let (limits, terms) = (SnapshotLimits::default(), Terms::unknown(scope));
+    let detected = detect::of_commit(&repository, head.commit, head.folder.as_deref(), limits, terms).await;
+    detected.map_err(whole)?.way.written().map(str::to_owned).map_err(Failure::Refused)
 }
 
-/// The Dockerfile of a buildpack; an error for the ways of building that write none.
-pub(crate) fn written(way: &Way) -> Result<String, String> {
-    match way {
-        Way::Recipe { dockerfile, .. } => Ok(dockerfile.clone()),
-        Way::Dockerfile { path } => {
-            Err(format!("the app brings its own Dockerfile, {path}: no buildpack writes one for it"))
-        }
-        Way::Builder { image } => {
-            Err(format!("the app is built by the builder {image}, which writes no Dockerfile"))
-        }
-    }
+/// There is no platform here whose log would have the cause.
+fn whole(error: SourceError) -> Failure {
+    Failure::Refused(match error {
+        SourceError::Pushers(said) => said,
+        SourceError::Ours(cause) => format!("{cause:#}"),
+    })
 }
 
 fn owned(dockerfile: &str) -> String {

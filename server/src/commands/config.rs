@@ -47,17 +47,19 @@ pub(super) async fn set(session: &mut Session, vars: &[String]) -> Result<(), Fa
         let name: ConfigKey = name.parse().map_err(|error| Failure::refused(format!("{error}")))?;
         changes.insert(name, Some(value.to_owned()));
     }
-    change(session, "Setting", &changes).await
+    let kept = "The new values stay set, and the next release takes them along";
+    change(session, ("Setting", kept), &changes).await
 }
 
 pub(super) async fn unset(session: &mut Session, names: &[ConfigKey]) -> Result<(), Failure> {
     let changes = names.iter().map(|name| (name.clone(), None)).collect();
-    change(session, "Unsetting", &changes).await
+    let kept = "They stay unset, and the next release goes without them";
+    change(session, ("Unsetting", kept), &changes).await
 }
 
 async fn change(
     session: &mut Session,
-    doing: &str,
+    (doing, kept): (&str, &str),
     changes: &BTreeMap<ConfigKey, Option<String>>,
 ) -> Result<(), Failure> {
     let app = session.app(None).await?;
@@ -69,7 +71,7 @@ async fn change(
     let names = changes.keys().map(ConfigKey::as_str).collect::<Vec<_>>().join(", ");
     let doing = format!("{doing} {names} and restarting {app}");
     match release {
-        Some(version) => announce_and_wait(session, &app, &doing, version).await,
+        Some(version) => announce_and_wait(session, &app, (&doing, kept), version).await,
         None => {
             session.terminal.line(format!("{doing}... nothing to do: {app} has it like this already")).await
         }

@@ -5,7 +5,7 @@
 
 mod access;
 mod apps;
-pub(crate) mod buildpacks;
+mod buildpacks;
 mod builds;
 pub(crate) mod cli;
 pub(crate) mod client;

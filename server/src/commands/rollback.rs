@@ -22,17 +22,22 @@ pub(super) async fn roll_back(session: &mut Session, args: Rollback) -> Result<(
     let before = before.iter().find(|release| release.current).map(|release| release.version);
     let wish = NewRelease { release: args.release.map(WhichRelease::Word) };
     let made: Release = session.client.send(Method::POST, &releases_of(&app), &wish).await?;
+    let kept = match made.rollback_of {
+        Some(version) => format!("The config vars stay those of v{version}"),
+        None => "The config vars stay those of the earlier release".to_owned(),
+    };
+    let kept = format!("{kept}, and the next release takes them along");
     if session.options.json {
         let made = if args.detach { made } else { ended(session, &app, made.version).await? };
         session.terminal.json(&made).await?;
-        return refuse_failed(&made);
+        return refuse_failed(session, &app, &made, &kept).await;
     }
     let to = made.rollback_of.map_or_else(String::new, |version| format!(" to v{version}"));
     let doing = format!("Rolling back {app}{to}");
     if args.detach {
         return session.terminal.line(format!("{doing}... v{} is on its way", made.version)).await;
     }
-    announce_and_wait(session, &app, &doing, made.version).await?;
+    announce_and_wait(session, &app, (&doing, &kept), made.version).await?;
     if let Some(before) = before {
         let undo = session.typed(&format!("rollback v{before} --app {app}"));
         session
@@ -43,26 +48,43 @@ pub(super) async fn roll_back(session: &mut Session, args: Rollback) -> Result<(
     Ok(())
 }
 
-/// Prints `doing... done, v12` around the wait; a release that fails is the verb's failure.
+/// Prints `doing... done, v12` around the wait; a release that fails is the verb's failure, and `kept` says what stays.
 pub(super) async fn announce_and_wait(
     session: &mut Session,
     app: &AppName,
-    doing: &str,
+    (doing, kept): (&str, &str),
     version: i64,
 ) -> Result<(), Failure> {
     session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
     let release = ended(session, app, version).await?;
     let word = if release.status == "succeeded" { "done" } else { "failed" };
     session.terminal.line(format!("{word}, v{version}")).await?;
-    refuse_failed(&release)
+    refuse_failed(session, app, &release, kept).await
 }
 
-fn refuse_failed(release: &Release) -> Result<(), Failure> {
+/// Config is the app's, as on Heroku: no rollout that fails takes a change of it back. Whoever made the change has to
+/// know, unless a newer release has come and it is that one's.
+async fn refuse_failed(
+    session: &Session,
+    app: &AppName,
+    release: &Release,
+    kept: &str,
+) -> Result<(), Failure> {
     if release.status != "failed" {
         return Ok(());
     }
     let reason = release.reason.as_deref().unwrap_or("no reason is known");
-    Err(Failure::refused(format!("v{} failed: {reason}", release.version)))
+    let mut text = format!("v{} failed: {reason}", release.version);
+    // The failure counts more than how to undo what it left.
+    let rows = session.client.newest::<Release>(&releases_of(app), 1000).await.unwrap_or_default();
+    if rows.iter().all(|row| row.version <= release.version) {
+        text.push_str(&format!("\n{kept}"));
+        if let Some(runs) = rows.iter().find(|row| row.current) {
+            let undo = session.typed(&format!("rollback v{} --app {app}", runs.version));
+            text.push_str(&format!(". To go back to those that run: {undo}"));
+        }
+    }
+    Err(Failure::Refused(text))
 }
 
 /// The release once it is no longer on its way.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use slipway_buildpacks::BadLine;
 use url::{Host, Url};
 
 use super::{ServeArgs, Target};
@@ -67,6 +68,13 @@ pub(crate) enum ConfigError {
         "SLIPWAY_BUILD_IDLE_DEADLINE is longer than SLIPWAY_BUILD_DEADLINE and could never pass: shorten the first or lengthen the second"
     )]
     IdleDeadline,
+    #[error(
+        "SLIPWAY_BASE_IMAGES names {}, which could not be read: {source}. deploy/stack/build --list writes such a file; unset the setting to build on the official images",
+        path.display()
+    )]
+    BaseImages { path: PathBuf, source: io::Error },
+    #[error("SLIPWAY_BASE_IMAGES names {}, which is no list of base images: {source}", path.display())]
+    NoBaseImages { path: PathBuf, source: BadLine },
 }
 
 impl ServeArgs {
@@ -81,6 +89,7 @@ impl ServeArgs {
         if self.build.idle_deadline > self.build.deadline {
             return Err(ConfigError::IdleDeadline);
         }
+        self.build.bases()?;
         Ok(self.warnings())
     }
 
@@ -283,6 +292,24 @@ mod tests {
                 .starts_with("SLIPWAY_HTTP_LISTEN and SLIPWAY_SSH_LISTEN are both 127.0.0.1:7080")
         );
         assert!(refusal(&["--build-deadline=1m"]).contains("SLIPWAY_BUILD_IDLE_DEADLINE"));
+    }
+
+    #[test]
+    fn a_list_of_base_images_that_cannot_be_used_is_refused_before_the_first_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bases");
+        let flag = format!("--base-images={}", path.display());
+        let missing = refusal(&[&flag]);
+        let named = format!("SLIPWAY_BASE_IMAGES names {}, which", path.display());
+        assert!(missing.starts_with(&format!("{named} could not be read: ")), "{missing}");
+        std::fs::write(&path, "# ours\npython:3.13-slim\n").unwrap();
+        let malformed = refusal(&[&flag]);
+        assert!(
+            malformed.starts_with(&format!("{named} is no list of base images: line 2: ")),
+            "{malformed}"
+        );
+        std::fs::write(&path, "python:3.13-slim local/python:3.13-slim\n").unwrap();
+        serve(&[&flag]).check().unwrap();
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value;
+use slipway_buildpacks::Bases;
+
+use super::{ConfigError, value};
 use crate::docker::lifecycle::Trust;
 use crate::local::disk::Watermark;
 use crate::target::Limits;
@@ -60,6 +62,17 @@ pub(crate) struct BuildSettings {
         value_name = "PREFIX"
     )]
     pub(crate) base_image_prefix: Option<String>,
+}
+
+impl BuildSettings {
+    /// What buildpacks build on. The list is read anew each time: it changes when images are made. Blocking.
+    pub(crate) fn bases(&self) -> Result<Bases, ConfigError> {
+        let bases = Bases::with_prefix(self.base_image_prefix.as_deref().unwrap_or_default());
+        let Some(path) = &self.base_images else { return Ok(bases) };
+        let list = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::BaseImages { path: path.clone(), source })?;
+        bases.with_list(&list).map_err(|source| ConfigError::NoBaseImages { path: path.clone(), source })
+    }
 }
 
 /// What the steps of a build can reach.

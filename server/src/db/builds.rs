@@ -84,6 +84,21 @@ pub(crate) async fn running_of(conn: &mut PgConnection, app: AppId) -> sqlx::Res
     )
 }
 
+/// The build that the app's build `number` waits for, if any: of the older ones whose log is open the oldest. It is
+/// worked on until its release is rolled out, which is longer than it is `building` or `pushing`.
+pub(crate) async fn in_hand_before(
+    conn: &mut PgConnection,
+    app: AppId,
+    number: i64,
+) -> sqlx::Result<Option<Build>> {
+    fetch_build!(
+        conn,
+        "WHERE app_id = $1 AND number < $2 AND log_closed_at IS NULL ORDER BY number LIMIT 1",
+        app.0,
+        number
+    )
+}
+
 /// The newest build of the app whatever its state.
 pub(crate) async fn latest_of(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Build>> {
     fetch_build!(conn, "WHERE app_id = $1 ORDER BY number DESC LIMIT 1", app.0)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::detect::{Detected, Way};
 use super::reuse::{self, Ingredients};
-use super::source::Source;
+use super::source::{Source, SourceError};
 use super::{Again, Line, Stop, builder, workload};
 use crate::actions::builds::Trigger;
 use crate::db::builds;
@@ -98,7 +98,7 @@ impl Line {
 }
 
 fn read_dockerfile(source: &Source, path: &str) -> Result<String, Stop> {
-    let bytes = source.snapshot.read(path).map_err(super::source::stop)?;
+    let bytes = source.snapshot.read(path).map_err(SourceError::from)?;
     let bytes = bytes.ok_or_else(|| Stop::Failed(format!("{path} is not a file in the pushed commit")))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

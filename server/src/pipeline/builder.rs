@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
 use super::build::{Image, made_before};
@@ -12,7 +13,7 @@ use crate::db::releases;
 use crate::docker::build::Cache;
 use crate::docker::lifecycle::{Fault, LifecycleError, LifecycleLimits, LifecycleProcess, LifecycleRequest};
 use crate::domain::blueprint::Blueprint;
-use crate::domain::names::ProcessType;
+use crate::domain::names::{ConfigKey, ProcessType};
 
 /// Runs a command line in the environment that the buildpacks have made.
 const LAUNCHER: &str = "/cnb/lifecycle/launcher";
@@ -56,7 +57,11 @@ pub(super) async fn image(
     };
     let built = platform.engine.lifecycle(&request, &line.transcript).await.map_err(stop)?;
     line.transcript.detail(format!("digest {}", built.digest)).await;
-    let processes = processes(&built.processes, detected.processes.as_ref())?;
+    for process in &built.processes {
+        let command = shell_words::join(&process.command);
+        line.transcript.detail(format!("{}: {command}", process.process_type)).await;
+    }
+    let processes = processes(&built.processes, detected.processes.as_ref());
     let blueprint = Blueprint::new((!processes.is_empty()).then_some(processes), &[]);
     let blueprint = serde_json::to_value(blueprint).map_err(|error| Stop::ours(error.into()))?;
     Ok(Image::InRegistry { digest: built.digest, blueprint, reuse_key })
@@ -66,6 +71,7 @@ pub(super) async fn image(
 async fn key(line: &Line, source: &Source, builder: &str, extra_ca: Option<&[u8]>) -> Option<String> {
     let identity = reuse::identity(&line.platform.engine, builder).await?;
     let of = serde_json::json!({
+        "generation": reuse::GENERATION,
         "builder": identity,
         "tree": source.snapshot.tree,
         "config": line.app.config,
@@ -75,19 +81,22 @@ async fn key(line: &Line, source: &Source, builder: &str, extra_ca: Option<&[u8]
     Some(hex::encode(Sha256::digest(format!("builder {of}"))))
 }
 
-/// The image whose layers may be used again.
+/// The image whose layers may be used again. One that no lifecycle has made (the app had a Dockerfile until now) lacks
+/// the label that says which layers those are, and a lifecycle begins as if there were none.
 async fn previous(line: &Line) -> Result<Option<String>, Stop> {
     let mut conn = line.platform.pool.acquire().await?;
     let current = releases::current_of(&mut conn, line.app.id).await?;
     Ok(current.and_then(|release| release.code).map(|code| code.digest))
 }
 
-type Environment = BTreeMap<crate::domain::names::ConfigKey, secrecy::SecretString>;
+type Environment = BTreeMap<ConfigKey, SecretString>;
 
 /// What the tree sets for builds; config vars go before it.
 fn with_trees(mut config: Environment, source: &Source) -> Result<Environment, Stop> {
     for (name, value) in &source.choice.environment {
-        let key = name.parse().map_err(|error| Stop::Failed(format!("{name} of project.toml: {error}")))?;
+        let key = name.parse().map_err(|error| {
+            Stop::Failed(format!("app.json or project.toml sets a variable for the build, and {error}"))
+        })?;
         config.entry(key).or_insert_with(|| value.clone().into());
     }
     Ok(config)
@@ -97,7 +106,7 @@ fn with_trees(mut config: Environment, source: &Source) -> Result<Environment, S
 fn processes(
     declared: &[LifecycleProcess],
     procfile: Option<&BTreeMap<ProcessType, String>>,
-) -> Result<BTreeMap<ProcessType, String>, Stop> {
+) -> BTreeMap<ProcessType, String> {
     let mut all = BTreeMap::new();
     for process in declared {
         let name: Result<ProcessType, _> = process.process_type.parse();
@@ -114,7 +123,7 @@ fn processes(
     if let (false, Some(default)) = (all.contains_key(&ProcessType::web()), default) {
         all.insert(ProcessType::web(), default.entrypoint());
     }
-    Ok(all)
+    all
 }
 
 /// Whose fault a failed build is.
@@ -136,7 +145,7 @@ mod tests {
 
     fn shown(declared: &[LifecycleProcess], procfile: &str) -> Vec<String> {
         let procfile = crate::domain::procfile::parse(procfile).ok();
-        let all = processes(declared, procfile.as_ref()).expect("processes");
+        let all = processes(declared, procfile.as_ref());
         all.iter().map(|(name, command)| format!("{}: {command}", name.as_str())).collect()
     }
 

@@ -1,15 +1,17 @@
 //! How to build the source, and which processes it declares.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use slipway_buildpacks::{Bases, Plan, Recipe, Settings, Source as _, Writing};
 
-use super::source::{Source, Tree};
+use super::source::{Source, SourceError, Tree};
 use super::{Line, Stop};
 use crate::db::apps::App;
 use crate::domain::names::ProcessType;
 use crate::domain::procfile;
+use crate::git::snapshot::SnapshotLimits;
+use crate::git::{Oid, Repository};
 use crate::platform::Platform;
 
 /// What the source says of itself.
@@ -41,12 +43,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(crate) async fn of(platform: &Platform, app: &App) -> anyhow::Result<Self> {
+    async fn of(platform: &Platform, app: &App) -> Result<Self, SourceError> {
         Ok(Self {
             dockerfile: app.dockerfile.clone(),
             buildpack: app.buildpack.clone(),
             builder: app.builder.clone(),
-            bases: bases(platform).await?,
+            bases: bases(platform).await.map_err(SourceError::Ours)?,
             scope: app.name.to_string(),
             extra_ca: platform.settings.build.extra_ca.is_some(),
         })
@@ -59,21 +61,42 @@ impl Terms {
     }
 }
 
-/// The base images of this platform. The list is read anew each time: it changes when images are made.
+/// The base images of this platform.
 async fn bases(platform: &Platform) -> anyhow::Result<Bases> {
-    let build = &platform.settings.build;
-    let bases = Bases::with_prefix(build.base_image_prefix.as_deref().unwrap_or_default());
-    let Some(path) = &build.base_images else { return Ok(bases) };
-    let list = tokio::fs::read_to_string(path).await;
-    let list = list.with_context(|| format!("{} (SLIPWAY_BASE_IMAGES) cannot be read", path.display()))?;
-    bases.with_list(&list).with_context(|| format!("{} (SLIPWAY_BASE_IMAGES)", path.display()))
+    let settings = Arc::clone(&platform.settings);
+    Ok(tokio::task::spawn_blocking(move || settings.build.bases()).await??)
+}
+
+impl Platform {
+    /// How a commit of the app would be built. Nobody is told, and nothing is built.
+    pub(crate) async fn inspect(&self, app: &App, commit: Oid) -> Result<Detected, SourceError> {
+        let repository = self.repository(app.id).await.map_err(SourceError::Ours)?;
+        let terms = Terms::of(self, app).await?;
+        of_commit(&repository, commit, app.folder.as_deref(), self.snapshot_limits(), terms).await
+    }
+}
+
+/// How a commit would be built: the whole of its tree, or the folder of it that `folder` or the tree itself names.
+pub(crate) async fn of_commit(
+    repository: &Repository,
+    commit: Oid,
+    folder: Option<&str>,
+    limits: SnapshotLimits,
+    terms: Terms,
+) -> Result<Detected, SourceError> {
+    let (repository, folder) = (repository.clone(), folder.map(str::to_owned));
+    let looking = tokio::task::spawn_blocking(move || {
+        let (source, _) = Source::of(&repository, commit, folder.as_deref(), &limits)?;
+        inspect(&source, &terms)
+    });
+    looking.await.map_err(|error| SourceError::Ours(error.into()))?
 }
 
 pub(crate) async fn choose(line: &Line, source: &Source) -> Result<Detected, Stop> {
-    let terms = Terms::of(&line.platform, &line.app).await.map_err(Stop::ours)?;
+    let terms = Terms::of(&line.platform, &line.app).await?;
     let source = source.clone();
     let inspecting = tokio::task::spawn_blocking(move || inspect(&source, &terms));
-    let detected = inspecting.await.map_err(|error| Stop::ours(error.into()))?.map_err(Stop::Failed)?;
+    let detected = inspecting.await.map_err(|error| Stop::ours(error.into()))??;
     match &detected.way {
         Way::Dockerfile { path } => line.transcript.step(format!("Dockerfile found: {path}")).await,
         Way::Recipe { recipe, .. } => tell(line, recipe).await,
@@ -108,14 +131,13 @@ async fn tell(line: &Line, recipe: &Recipe) {
     }
 }
 
-/// Decides without saying anything; the error is written for the pusher. Blocking: it reads the tree.
-pub(crate) fn inspect(source: &Source, terms: &Terms) -> Result<Detected, String> {
+/// Decides without saying anything. Blocking: it reads the tree.
+fn inspect(source: &Source, terms: &Terms) -> Result<Detected, SourceError> {
     let tree = Tree::of(&source.snapshot);
-    let procfile = match tree.read("Procfile").map_err(|error| error.to_string())? {
+    let procfile = match tree.read("Procfile")? {
         None => BTreeMap::new(),
-        Some(bytes) => {
-            procfile::parse(&slipway_buildpacks::text_of(&bytes)).map_err(|error| error.to_string())?
-        }
+        Some(bytes) => procfile::parse(&slipway_buildpacks::text_of(&bytes))
+            .map_err(|error| SourceError::Pushers(error.to_string()))?,
     };
     let commands: BTreeMap<String, String> =
         procfile.iter().map(|(name, command)| (name.as_str().to_owned(), command.clone())).collect();
@@ -124,8 +146,7 @@ pub(crate) fn inspect(source: &Source, terms: &Terms) -> Result<Detected, String
         buildpack: terms.buildpack.as_deref(),
         builder: terms.builder.as_deref(),
     };
-    let plan = slipway_buildpacks::plan(&tree, settings, &source.choice, &commands, &terms.bases);
-    let way = match plan.map_err(|error| error.to_string())? {
+    let way = match slipway_buildpacks::plan(&tree, settings, &source.choice, &commands, &terms.bases)? {
         Plan::Dockerfile { path } => Way::Dockerfile { path },
         Plan::Builder { image } => Way::Builder { image },
         Plan::Recipe(recipe) => {
@@ -133,12 +154,25 @@ pub(crate) fn inspect(source: &Source, terms: &Terms) -> Result<Detected, String
             Way::Recipe { dockerfile: recipe.dockerfile(writing), recipe }
         }
     };
-    let mut processes = way.processes()?;
+    let mut processes = way.processes().map_err(SourceError::Pushers)?;
     processes.extend(procfile);
     Ok(Detected { way, processes: (!processes.is_empty()).then_some(processes) })
 }
 
 impl Way {
+    /// The Dockerfile that a buildpack wrote; for the ways that write none, a sentence that says so.
+    pub(crate) fn written(&self) -> Result<&str, String> {
+        match self {
+            Self::Recipe { dockerfile, .. } => Ok(dockerfile),
+            Self::Dockerfile { path } => {
+                Err(format!("the app brings its own Dockerfile, {path}: no buildpack writes one for it"))
+            }
+            Self::Builder { image } => {
+                Err(format!("the app is built by the builder {image}, which writes no Dockerfile"))
+            }
+        }
+    }
+
     /// The start commands that the buildpack knows by itself.
     fn processes(&self) -> Result<BTreeMap<ProcessType, String>, String> {
         let Self::Recipe { recipe, .. } = self else { return Ok(BTreeMap::new()) };

@@ -19,13 +19,15 @@ pub(crate) struct Source {
     pub(crate) folder: Option<String>,
 }
 
-/// Why there is nothing to build from.
+/// Why a commit cannot be built, by who can mend it. The text is for the pusher.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Choice(#[from] DetectError),
+    /// Something in the commit or in the app's settings.
+    #[error("{0}")]
+    Pushers(String),
+    /// Something of the platform's own; the source is for its log alone.
+    #[error("the platform could not look into the commit; its log has the cause")]
+    Ours(#[source] anyhow::Error),
 }
 
 /// Findings that are named one by one.
@@ -38,11 +40,7 @@ pub(crate) async fn take(line: &Line) -> Result<Source, Stop> {
     let folder = line.app.folder.clone();
     let read =
         tokio::task::spawn_blocking(move || Source::of(&repository, commit, folder.as_deref(), &limits));
-    let (source, findings) =
-        read.await.map_err(|error| Stop::ours(error.into()))?.map_err(|error| match error {
-            SourceError::Snapshot(error) => stop(error),
-            SourceError::Choice(said) => Stop::Failed(said.to_string()),
-        })?;
+    let (source, findings) = read.await.map_err(|error| Stop::ours(error.into()))??;
     if let Some(folder) = &source.folder {
         line.transcript.step(format!("Building the folder {folder}")).await;
     }
@@ -93,9 +91,12 @@ impl slipway_buildpacks::Source for Tree<'_> {
         if !self.files.contains_key(path) {
             return Ok(None);
         }
-        self.snapshot
-            .read(path)
-            .map_err(|error| Unreadable::Failed { path: path.to_owned(), reason: error.to_string() })
+        self.snapshot.read(path).map_err(|error| match error {
+            SnapshotError::Unreadable(lost) => {
+                Unreadable::Lost { path: path.to_owned(), reason: lost.to_string() }
+            }
+            said => Unreadable::Failed { path: path.to_owned(), reason: said.to_string() },
+        })
     }
 
     fn is_executable(&self, path: &str) -> bool {
@@ -104,11 +105,39 @@ impl slipway_buildpacks::Source for Tree<'_> {
     }
 }
 
-/// Whose fault it is that there is no context.
-pub(super) fn stop(error: SnapshotError) -> Stop {
-    match error {
-        SnapshotError::Unreadable(_) => Stop::ours(error.into()),
-        said => Stop::Failed(said.to_string()),
+impl From<SnapshotError> for SourceError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Unreadable(_) => Self::Ours(error.into()),
+            said => Self::Pushers(said.to_string()),
+        }
+    }
+}
+
+impl From<DetectError> for SourceError {
+    fn from(error: DetectError) -> Self {
+        match error {
+            DetectError::Unreadable(unreadable) => unreadable.into(),
+            said => Self::Pushers(said.to_string()),
+        }
+    }
+}
+
+impl From<Unreadable> for SourceError {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Lost { .. } => Self::Ours(error.into()),
+            said => Self::Pushers(said.to_string()),
+        }
+    }
+}
+
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Pushers(said) => Self::Failed(said),
+            SourceError::Ours(error) => Self::ours(error),
+        }
     }
 }
 

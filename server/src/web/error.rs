@@ -13,6 +13,7 @@ use super::api::shapes::Refusal;
 use super::auth::NotAdmitted;
 use crate::actions::ActionError;
 use crate::domain::access::Denied;
+use crate::pipeline::source::SourceError;
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,16 @@ impl From<ActionError> for ApiError {
             ActionError::Crypto(error) => {
                 Self::Internal(anyhow::Error::new(error).context("opening the app's config vars"))
             }
+        }
+    }
+}
+
+/// The commit is the one that was pushed last: another push mends it.
+impl From<SourceError> for ApiError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Pushers(said) => Self::Conflict(said),
+            SourceError::Ours(error) => Self::Internal(error),
         }
     }
 }

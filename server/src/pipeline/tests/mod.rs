@@ -5,6 +5,7 @@
 mod accepting;
 mod building;
 mod fences;
+mod inspecting;
 mod keeping_up;
 mod releasing;
 
@@ -75,10 +76,14 @@ impl Rig {
 
     /// A commit with one file, and no Dockerfile: its build ends at the stage `detect`.
     fn commit(&self, text: &str, parent: Option<Oid>) -> Oid {
+        self.commit_file("notes.txt", text, parent)
+    }
+
+    fn commit_file(&self, name: &str, text: &str, parent: Option<Oid>) -> Oid {
         let git = git2::Repository::open_bare(self.repository.path()).expect("opens");
         let blob = git.blob(text.as_bytes()).expect("writes");
         let mut tree = git.treebuilder(None).expect("begins");
-        tree.insert("notes.txt", blob, 0o100_644).expect("inserts");
+        tree.insert(name, blob, 0o100_644).expect("inserts");
         let tree = git.find_tree(tree.write().expect("writes")).expect("is there");
         let who = git2::Signature::now("ada", "ada@example.org").expect("a signature");
         let parents: Vec<_> = parent

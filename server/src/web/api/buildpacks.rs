@@ -4,12 +4,9 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use super::shapes;
-use crate::commands::buildpacks::written;
 use crate::db::apps::App;
 use crate::db::builds;
 use crate::git::Oid;
-use crate::pipeline::detect::{self, Terms};
-use crate::pipeline::source::Source;
 use crate::platform::Platform;
 use crate::web::error::ApiError;
 
@@ -26,16 +23,8 @@ pub(in crate::web) async fn dockerfile(
         ))
     })?;
     drop(conn);
-    let repository = platform.repository(app.id).await.map_err(ApiError::Internal)?;
     let commit: Oid = build.commit.parse().map_err(|error| ApiError::Internal(anyhow::Error::new(error)))?;
-    let terms = Terms::of(&platform, &app).await.map_err(ApiError::Internal)?;
-    let (folder, limits) = (app.folder.clone(), platform.snapshot_limits());
-    let reading = tokio::task::spawn_blocking(move || {
-        let read = Source::of(&repository, commit, folder.as_deref(), &limits);
-        let (source, _) = read.map_err(|error| error.to_string())?;
-        written(&detect::inspect(&source, &terms)?.way)
-    });
-    let dockerfile =
-        reading.await.map_err(|error| ApiError::Internal(error.into()))?.map_err(ApiError::Conflict)?;
+    let detected = platform.inspect(&app, commit).await?;
+    let dockerfile = detected.way.written().map_err(ApiError::Conflict)?.to_owned();
     Ok(Json(shapes::WrittenDockerfile { commit: build.commit, dockerfile }))
 }
