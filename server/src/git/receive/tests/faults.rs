@@ -88,7 +88,7 @@ async fn a_push_that_leaves_objects_out_is_refused() {
     let wire = request(&head, "refs/heads/main", &pack(&work, &format!("{head}\n^{first}")).await);
     let answer = converse(&bridge.repository, &wire).await;
     assert!(answer.contains("objects are missing from the push"), "{answer}");
-    assert_eq!((bridge.main().await, bridge.quarantines()), (None, 0));
+    assert_eq!((bridge.main().await, bridge.quarantines(), bridge.packs()), (None, 0, 0));
 }
 
 #[tokio::test]
