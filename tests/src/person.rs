@@ -59,6 +59,13 @@ impl Said {
     }
 
     #[track_caller]
+    pub fn says_not(&self, words: &str) -> &Self {
+        let said = format!("{}{}", self.out, self.err);
+        assert!(!said.contains(words), "{words:?} in:\n{said}");
+        self
+    }
+
+    #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -82,6 +89,13 @@ impl Person {
 
     pub fn public_key(&self) -> String {
         fs::read_to_string(self.key.with_extension("pub")).expect("the key").trim().to_owned()
+    }
+
+    /// `SHA256:…` of the public key.
+    pub fn fingerprint(&self) -> String {
+        let ran = Command::new("ssh-keygen").arg("-lf").arg(&self.key).output();
+        let line = Said::of(&ran.expect("ssh-keygen")).ok().out.clone();
+        line.split(' ').nth(1).expect("bits, fingerprint and comment").to_owned()
     }
 
     /// `ssh platform <words>`.
@@ -129,8 +143,7 @@ impl Person {
 fn block(key: &Path, known_hosts: &Path, ports: Ports) -> String {
     format!(
         "Host platform\n HostName 127.0.0.1\n Port {}\n User git\n IdentityFile {}\n IdentitiesOnly yes\n \
-         IdentityAgent none\n UserKnownHostsFile {}\n StrictHostKeyChecking yes\n UpdateHostKeys no\n \
-         LogLevel ERROR\n",
+         IdentityAgent none\n UserKnownHostsFile {}\n StrictHostKeyChecking yes\n UpdateHostKeys no\n",
         ports.ssh,
         key.display(),
         known_hosts.display()

@@ -69,14 +69,18 @@ HTTPServer(("", int(os.environ["PORT"])), Answers).serve_forever()
 /// Builds twice: the second time with what the first one left, and the config vars of then.
 fn builds_and_runs(name: &str, trusted: bool) {
     let Some((app, builder)) = app(name, trusted) else { return };
-    app.write("build.sh", "printf %s \"built with $COLOUR\" >built\n").commit("what the build sees");
+    let script = "printf %s \"built with $COLOUR\" >built\n\
+                  if [ -d /cache ]; then echo all phases in one; else echo a phase of its own; fi\n";
+    app.write("build.sh", script).commit("what the build sees");
     app.verb(&["config:set", "COLOUR=green"]).ok();
     app.verb(&["apps:set", &format!("builder={builder}")]).ok().says(&builder);
     app.push(Door::Ssh)
         .ok()
         .says(&format!("Builder: {builder}"))
         .says("Installing dependencies one")
-        .says("worker: /bin/sh app.sh work");
+        .says("worker: /bin/sh app.sh work")
+        // Only the container that does everything has the cache at hand while buildpacks run.
+        .says(if trusted { "all phases in one" } else { "a phase of its own" });
     assert_eq!(app.answer_now(), format!("{name} greenbuilt with green"));
     assert_eq!(app.until_containers(2).len(), 2, "web and worker");
 

@@ -150,11 +150,25 @@ fn a_changed_line_installs_nothing_again_and_a_changed_dependency_does() {
 #[test]
 fn debian_packages_are_there_when_it_builds_and_when_it_runs() {
     let Some(app) = app("packages") else { return };
-    app.bring("shell").edit("Aptfile", "busybox", "busybox\njq").commit("another package");
+    let version = "require('child_process').execSync('jq --version').toString().trim()";
+    app.write(
+        "package.json",
+        r#"{"name": "packages", "scripts": {"build": "node build.js", "start": "node server.js"}}"#,
+    )
+    .write("build.js", &format!("require('fs').writeFileSync('built.txt', {version})\n"))
+    .write(
+        "server.js",
+        &format!(
+            "const text = require('fs').readFileSync('built.txt') + ' and ' + {version}\n\
+             require('http').createServer((_, answer) => answer.end(text)).listen(process.env.PORT)\n"
+        ),
+    )
+    .write("Aptfile", "jq\n")
+    .commit("asks for a package");
     app.push(Door::Ssh).ok();
-    let container = app.until_containers(1).remove(0);
-    let asked = app.platform().engine().docker(&["exec", &container, "jq", "--version"]);
-    assert!(asked.as_ref().is_ok_and(|version| version.starts_with("jq-")), "{asked:?}");
+    let answer = app.answer_now();
+    let (built, runs) = answer.split_once(" and ").expect("both versions");
+    assert!(built.starts_with("jq-") && built == runs, "{answer}");
 }
 
 #[test]

@@ -6,18 +6,18 @@ use slipway_tests::{Door, Platform};
 fn the_first_push_streams_its_build_and_becomes_v1() {
     let Some(platform) = Platform::shared() else { return };
     let app = platform.app("first").answering("hello");
+    // A repository is made with HEAD on `main`: whether the push sets it shows with another branch only.
+    app.verb(&["apps:set", "deploy-branch=live"]).ok();
     // Not the words of the step, but what it prints.
-    app.step("RUN echo made by the build it\"\"self");
+    app.step("RUN echo made by the build it\"\"self; sleep 4");
 
-    let push = app.push(Door::Ssh);
-    push.ok()
-        .says("remote: -----> Dockerfile")
-        .says("made by the build itself")
-        .says("Released v1")
-        .says("main -> main");
+    let mut push = app.start_push(Door::Ssh, &["main:live"]);
+    push.until_says("made by the build itself");
+    assert_eq!(app.build(1)["state"], "building", "the output came when the step was over");
+    push.end().ok().says("remote: -----> Dockerfile").says("Released v1").says("main -> live");
     assert_eq!(app.answer_now(), "hello");
     assert_eq!(app.remote_ref("HEAD"), Some(app.head()));
-    assert_eq!(app.remote_ref("refs/heads/main"), Some(app.head()));
+    assert_eq!(app.remote_ref("refs/heads/live"), Some(app.head()));
     let release = app.release(1);
     assert_eq!((&release["status"], &release["current"]), (&"succeeded".into(), &true.into()));
     assert_eq!(release["commit"], app.head().as_str());
@@ -110,17 +110,19 @@ fn what_was_pushed_can_be_cloned_and_fetched_over_both_doors() {
     let Some(platform) = Platform::shared() else { return };
     let app = platform.app("cloned").answering("one");
     app.push(Door::Ssh).ok();
-    for door in [Door::Ssh, Door::Http] {
+    let clones = [Door::Ssh, Door::Http].map(|door| {
         let (said, clone) = app.clone_over(door);
         said.ok();
         assert_eq!(std::fs::read_to_string(clone.join("answer")).expect("a file"), "one");
         // Builds' commits are kept under refs that nobody sees.
         assert!(app.remote_refs(door).iter().all(|(_, name)| !name.contains("builds")));
-    }
+        clone.display().to_string()
+    });
     app.answer("two");
     app.push(Door::Http).ok();
-    for door in [Door::Ssh, Door::Http] {
-        app.git(&["fetch", if door == Door::Ssh { "platform" } else { "over-http" }]).ok();
+    for clone in clones {
+        app.git(&["-C", &clone, "fetch", "-q"]).ok();
+        assert_eq!(app.git(&["-C", &clone, "rev-parse", "origin/main"]).ok().out.trim(), app.head());
     }
 }
 
@@ -226,28 +228,44 @@ fn an_unknown_app_and_an_unknown_key_each_get_a_sentence() {
     let Some(platform) = Platform::shared() else { return };
     let checkout = platform.admin().checkout("no-such-app");
     checkout.add_app("hello");
-    checkout.push(Door::Ssh).refused("no-such-app").says("apps:create");
-    checkout.push(Door::Http).refused("no-such-app");
+    for door in [Door::Ssh, Door::Http] {
+        let push = checkout.push(door);
+        push.refused("there is no app `no-such-app`").says("`apps:create no-such-app` makes it");
+    }
 
     let app = platform.app("strangers").answering("one");
     let stranger = platform.stranger("mallory");
     let theirs = app.of(&stranger);
-    theirs.push(Door::Ssh).refused("Permission denied");
-    theirs.push(Door::Http).refused("Authentication failed");
+    theirs
+        .push(Door::Ssh)
+        .refused("Permission denied")
+        .says(&format!("Slipway does not know your key {}", stranger.fingerprint()))
+        .says("keys:add");
+    theirs.push(Door::Http).refused("Authentication failed").says("this token is not known");
     assert_eq!(app.builds().len(), 0);
 }
 
 #[test]
 fn names_that_could_hurt_are_refused_at_every_door() {
     let Some(platform) = Platform::shared() else { return };
-    for name in ["../etc", "a'b", "-rf", "a b", "..", "x;id", "A"] {
-        platform.admin().verb(&["apps:create", "--", name]).refused("");
+    let no_name = "is not an app name: 3 to 30 characters";
+    let no_address = "only `git push`, `git fetch` and `git clone` are served here";
+    for (name, of_the_verb, of_the_push) in [
+        ("../etc", no_name, no_name),
+        ("a'b", "a quote is opened in the command line", no_address),
+        ("-rf", no_name, no_name),
+        ("a b", "unexpected argument 'b'", no_address),
+        ("..", no_name, no_name),
+        ("x;id", no_name, no_name),
+        ("A", no_name, no_name),
+    ] {
+        platform.admin().verb(&["apps:create", "--", name]).refused(of_the_verb);
         let body = serde_json::json!({ "name": name }).to_string();
         let answer = platform.ask("POST", "/apps", &platform.admin().token, Some(body));
         assert_eq!(answer.status, 422, "{name}: {answer:?}");
         let checkout = platform.admin().checkout(name);
         checkout.add_app("hello");
-        assert_ne!(checkout.push(Door::Ssh).status, 0, "{name}");
+        checkout.push(Door::Ssh).refused(of_the_push);
     }
 }
 

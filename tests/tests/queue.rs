@@ -120,7 +120,13 @@ fn a_released_commit_is_built_again_by_builds_retry() {
     let app = platform.app("retried").answering("retried");
     app.push(Door::Ssh).ok();
     app.push(Door::Ssh).ok().says("Everything up-to-date");
-    app.verb(&["builds:retry"]).ok();
+    // By the engine, whose cache may have the steps; the image of before is not taken for it.
+    app.verb(&["builds:retry"])
+        .ok()
+        .says("exporting to image")
+        .says("-----> Pushing")
+        .says_not("Nothing to build")
+        .says("Released v2");
     app.until_current(2);
     assert_eq!(app.release(2)["commit"], app.head().as_str());
     assert_eq!(app.build(2)["trigger"], "retry");

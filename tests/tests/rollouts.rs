@@ -32,7 +32,7 @@ fn goes_back(app: &App, words: &[&str]) {
 #[test]
 fn a_process_that_exits_at_once_is_refused_with_its_last_words() {
     let Some(app) = misbehaving("exits", "exits") else { return };
-    goes_back(&app, &["cannot find the flux capacitor", "3"]);
+    goes_back(&app, &["web.1 ended with exit status 3", "cannot find the flux capacitor"]);
     // The same commit can be pushed again.
     app.push(Door::Http).refused("v3 is not live");
 }
@@ -120,7 +120,7 @@ fn a_config_change_is_a_release_whose_values_reach_processes_and_no_log() {
         platform.sql("SELECT count(*) FROM config_values WHERE position('greeting'::bytea in sealed) > 0"),
         "0"
     );
-    app.verb(&["config:set", "not a name=1"]).refused("");
+    app.verb(&["config:set", "not-a-name=1"]).refused("`not-a-name` is not a config var name");
     app.until_containers(1);
 }
 

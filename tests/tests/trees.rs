@@ -37,7 +37,9 @@ fn a_symlink_out_of_the_tree_is_refused_and_one_within_it_is_kept() {
     let app = app.answering("hello");
     std::os::unix::fs::symlink("../../etc/passwd", app.path().join("out")).expect("a symlink");
     app.commit("a symlink out");
-    app.push(Door::Ssh).refused("out").says("[remote rejected]");
+    app.push(Door::Ssh)
+        .refused("[remote rejected]")
+        .says("the symlink out points out of the tree, to ../../etc/passwd");
     assert_eq!(app.remote_ref("refs/heads/main"), None);
 
     std::fs::remove_file(app.path().join("out")).expect("removed");
@@ -114,8 +116,11 @@ fn a_broken_dockerfile_shows_the_engines_own_line() {
 #[test]
 fn a_failing_step_is_named_and_its_output_shown() {
     let Some(app) = app("failing-step") else { return };
-    app.write("Dockerfile", "FROM slipway/base\nRUN echo the last words; exit 3\n").commit("fails");
-    app.push(Door::Http).refused("the last words").says("build failed").says("3");
+    // Not the words of the step, but what it prints.
+    app.write("Dockerfile", "FROM slipway/base\nRUN echo the last wo\"\"rds; exit 3\n").commit("fails");
+    app.push(Door::Http)
+        .refused("the last words")
+        .says("build failed: RUN echo the last wo\"\"rds; exit 3 ended with exit code 3 (Dockerfile:2)");
 }
 
 #[test]

@@ -60,6 +60,12 @@ impl Bridge {
         names.filter(|name| name.starts_with(QUARANTINE_PREFIX)).count()
     }
 
+    /// Packs that the repository itself has.
+    pub(super) fn packs(&self) -> usize {
+        let packs = std::fs::read_dir(self.repository.path().join("objects/pack"));
+        packs.map_or(0, |packs| packs.count())
+    }
+
     /// git's own opinion of the repository.
     pub(super) async fn fsck(&self) {
         let work = Work { path: self.repository.path().to_owned() };

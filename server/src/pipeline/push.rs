@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use serde_json::Value;
+use tracing::warn;
 
 use super::build::Image;
 use super::{Again, Line, Stop};
@@ -66,6 +67,7 @@ async fn push(line: &Line, id: &str) -> Result<String, Stop> {
     let pushed = (|| platform.engine.push(&request, &line.transcript))
         .retry(pauses())
         .when(PushError::is_temporary)
+        .notify(|error, pause| warn!("The image will be pushed again in {} ms: {error}", pause.as_millis()))
         .await
         .map_err(stop)?;
     verify(line, &pushed).await?;

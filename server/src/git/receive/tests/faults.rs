@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
 
 use super::super::super::testing::{Bridge, Work, push};
 use super::super::pktline::{FLUSH, push_packet};
 use super::*;
+
+/// Longest wait for an answer that has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A commit whose tree holds one entry of any name, which `git add` would not make.
 async fn commit_with_entry(work: &Work, name: &str) -> String {
@@ -84,7 +88,7 @@ async fn a_push_that_leaves_objects_out_is_refused() {
     let wire = request(&head, "refs/heads/main", &pack(&work, &format!("{head}\n^{first}")).await);
     let answer = converse(&bridge.repository, &wire).await;
     assert!(answer.contains("objects are missing from the push"), "{answer}");
-    assert_eq!((bridge.main().await, bridge.quarantines()), (None, 0));
+    assert_eq!((bridge.main().await, bridge.quarantines(), bridge.packs()), (None, 0, 0));
 }
 
 #[tokio::test]
@@ -146,11 +150,23 @@ async fn a_client_that_falls_silent_is_given_up() {
     client.write_all(&wire[..wire.len() - 10]).await.unwrap();
     let repository = bridge.repository.clone();
     let serving = tokio::spawn(async move { serve(&repository, server, &limits).await });
-    let answer = read_answer(&mut client).await;
+    let answer = timeout(PATIENCE, read_answer(&mut client)).await.expect("it was waited for");
     assert!(answer.contains("the push was given up"), "{answer}");
     drop(client);
     serving.await.unwrap().unwrap();
     assert_eq!(bridge.quarantines(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_in_its_commands_is_given_up() {
+    let bridge = Bridge::start().await;
+    let wire = request(&"ab".repeat(20), "refs/heads/main", &[]);
+    let limits = ReceiveLimits { idle: Duration::from_millis(100), ..ReceiveLimits::default() };
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    client.write_all(&wire[..wire.len() - FLUSH.len()]).await.unwrap();
+    let served = timeout(PATIENCE, serve(&bridge.repository, server, &limits)).await;
+    let error = served.expect("it was waited for").expect_err("it was taken for a push");
+    assert!(error.to_string().contains("the client said nothing"), "{error}");
 }
 
 #[tokio::test]
@@ -164,7 +180,7 @@ async fn a_push_that_is_dropped_half_way_leaves_only_what_the_sweep_takes() {
     client.write_all(&wire[..wire.len() - 10]).await.unwrap();
     let limits = ReceiveLimits::default();
     let serving = serve(&bridge.repository, server, &limits);
-    tokio::time::timeout(Duration::from_millis(300), serving).await.expect_err("it ended by itself");
+    timeout(Duration::from_millis(300), serving).await.expect_err("it ended by itself");
     bridge.repository.sweep(Duration::ZERO).await.unwrap();
     assert_eq!((bridge.main().await, bridge.quarantines()), (None, 0));
 }
@@ -195,7 +211,7 @@ async fn converse(repository: &Repository, wire: &[u8]) -> String {
     let repository = repository.clone();
     let limits = ReceiveLimits::default();
     let serving = tokio::spawn(async move { serve(&repository, server, &limits).await });
-    let answer = tokio::time::timeout(Duration::from_secs(20), read_answer(&mut client)).await.unwrap();
+    let answer = timeout(PATIENCE, read_answer(&mut client)).await.expect("no answer came");
     drop(client);
     serving.await.unwrap().unwrap();
     answer
