@@ -31,7 +31,7 @@ pub enum DetectError {
     )]
     LanguageInSubFolder { found: String, folder: String, language: &'static str },
     #[error(
-        "`{found}` is that of a {language} app, and there is no buildpack for {language}.\n\
+        "`{found}` is a file of {language}, and there is no buildpack for that.\n\
          Bring a Dockerfile, or build with a builder image that knows it: slipway apps:set builder=<image>"
     )]
     OtherLanguage { found: String, language: &'static str },

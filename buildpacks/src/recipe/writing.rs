@@ -89,15 +89,22 @@ impl Recipe {
 impl Recipe {
     /// Whether a stage is told the build's environment: those that build on it have it then.
     fn takes_environment(&self, stage: &Stage) -> bool {
+        let run = self.run();
         let base = self.stages.iter().find(|other| other.name == stage.from);
-        !self.is_run(stage) && base.is_none_or(|base| self.is_run(base))
+        !run.contains(&stage.name) && base.is_none_or(|base| run.contains(&base.name))
     }
 
-    /// Whether the image that runs is this stage, or builds on it.
-    fn is_run(&self, stage: &Stage) -> bool {
-        let mut above = self.stages.iter().filter(|other| other.from == stage.name);
-        self.stages.last().is_some_and(|last| last.name == stage.name)
-            || above.any(|other| self.is_run(other))
+    /// The last stage, and those that it is made of.
+    fn run(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut from = self.stages.last().map(|last| last.name);
+        for stage in self.stages.iter().rev() {
+            if Some(stage.name) == from {
+                names.push(stage.name);
+                from = Some(&stage.from);
+            }
+        }
+        names
     }
 }
 
