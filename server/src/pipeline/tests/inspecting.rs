@@ -29,10 +29,11 @@ async fn a_file_that_the_repository_has_lost_is_ours_to_mend() {
     let (folder, file) = id.split_at(2);
     let loose = rig.repository.path().join("objects").join(folder).join(file);
     std::fs::remove_file(&loose).expect("is loose");
-    // Its header is whole, so the tree can be listed; its text is cut off.
-    let mut cut = ZlibEncoder::new(Vec::new(), Compression::fast());
-    cut.write_all(b"blob 11\0web").expect("compresses");
-    std::fs::write(&loose, cut.finish().expect("compresses")).expect("writes");
+    // Its header is whole, so the tree can be listed; its text is cut off, together with the end of the stream.
+    let mut whole = ZlibEncoder::new(Vec::new(), Compression::none());
+    write!(whole, "blob {}\0{text}", text.len()).expect("compresses");
+    let whole = whole.finish().expect("compresses");
+    std::fs::write(&loose, &whole[..whole.len() - 8]).expect("writes");
     let lost = rig.platform().inspect(&rig.app, commit).await.err().expect("is refused");
     assert!(matches!(&lost, SourceError::Ours(cause) if cause.to_string().contains("Procfile")), "{lost:?}");
 }
