@@ -43,8 +43,10 @@ fn first_line(text: Option<String>, otherwise: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
+    use serde_json::json;
+
     use super::*;
-    use crate::db::people;
     use crate::domain::access::{Principal, Role};
     use crate::web::testing::TestApi;
 
@@ -69,11 +71,7 @@ mod tests {
     async fn what_was_refused_before_its_first_stage_is_no_failed_build() {
         let Some(api) = TestApi::new().await else { return };
         let ada = api.member("ada", Role::Owner).await;
-        let team = {
-            let mut conn = api.platform.pool.acquire().await.expect("connects");
-            people::team_named(&mut conn, "default").await.expect("answers").expect("is there")
-        };
-        api.platform.create_app(&ada, team, None).await.expect("is made");
+        api.call(&ada, Method::POST, "/apps", json!({ "name": "blog" })).await;
         let id = insert_failed(&api, &ada, "the branch has moved\nand more").await;
         let mut conn = api.platform.pool.acquire().await.expect("connects");
         let refused = Verdict::Refused("the branch has moved".to_owned());
