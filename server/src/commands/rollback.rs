@@ -62,6 +62,36 @@ pub(super) async fn announce_and_wait(
     refuse_failed(session, app, &release, kept).await
 }
 
+/// Waits for a release that brings its own code, with `doing... done, v12` around the wait; the release. One that failed
+/// is the verb's failure: what ran before runs on. Who detaches is told the version at once.
+pub(super) async fn follow(
+    session: &mut Session,
+    app: &AppName,
+    doing: &str,
+    (version, detach): (i64, bool),
+) -> Result<Release, Failure> {
+    let quiet = session.options.json;
+    if detach {
+        if !quiet {
+            session.terminal.line(format!("{doing}... v{version} is on its way")).await?;
+        }
+        return Ok(session.client.get(&path(&["apps", app.as_str(), "releases", &version.to_string()])).await?);
+    }
+    if !quiet {
+        session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
+    }
+    let release = ended(session, app, version).await?;
+    let word = if release.status == "succeeded" { "done" } else { "failed" };
+    if !quiet {
+        session.terminal.line(format!("{word}, v{version}")).await?;
+    }
+    if release.status == "failed" {
+        let reason = release.reason.as_deref().unwrap_or("no reason is known");
+        return Err(Failure::Refused(format!("v{version} failed: {reason}")));
+    }
+    Ok(release)
+}
+
 /// Config is the app's, as on Heroku: no rollout that fails takes a change of it back. Whoever made the change has to
 /// know, unless a newer release has come and it is that one's.
 async fn refuse_failed(
