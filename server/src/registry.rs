@@ -5,6 +5,8 @@
 
 mod copy;
 pub(crate) mod found;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -20,7 +20,13 @@ pub(super) async fn release(session: &mut Session, args: ContainerRelease) -> Re
         session.client.send(Method::POST, &path(&["apps", app.as_str(), "container:release"]), &wish).await?;
     let others: Vec<&str> =
         made.images.keys().map(String::as_str).filter(|name| types.iter().all(|own| own != name)).collect();
-    let ended = follow(session, &app, &doing, (made.version, args.detach)).await?;
+    if args.detach {
+        if session.options.json {
+            return session.terminal.json(&made).await;
+        }
+        return session.terminal.line(format!("{doing}... v{} is on its way", made.version)).await;
+    }
+    let ended = follow(session, &app, &doing, made.version).await?;
     if session.options.json {
         return session.terminal.json(&ended).await;
     }

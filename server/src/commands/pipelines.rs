@@ -114,7 +114,13 @@ pub(super) async fn promote(session: &mut Session, args: Promote) -> Result<(), 
     for target in &mut made.targets {
         let name: AppName = target.app.name.parse().map_err(|error| Failure::refused(format!("{error}")))?;
         let doing = format!("Promoting {what} to {name}");
-        match follow(session, &name, &doing, (target.version, args.detach)).await {
+        if args.detach {
+            if !session.options.json {
+                session.terminal.line(format!("{doing}... v{} is on its way", target.version)).await?;
+            }
+            continue;
+        }
+        match follow(session, &name, &doing, target.version).await {
             Ok(ended) => *target = ended,
             Err(Failure::Refused(text)) => failures.push(format!("{name}: {text}")),
             Err(other) => return Err(other),

@@ -63,20 +63,14 @@ pub(super) async fn announce_and_wait(
 }
 
 /// Waits for a release that brings its own code, with `doing... done, v12` around the wait; the release. One that failed
-/// is the verb's failure: what ran before runs on. Who detaches is told the version at once.
+/// is the verb's failure: what ran before runs on.
 pub(super) async fn follow(
     session: &mut Session,
     app: &AppName,
     doing: &str,
-    (version, detach): (i64, bool),
+    version: i64,
 ) -> Result<Release, Failure> {
     let quiet = session.options.json;
-    if detach {
-        if !quiet {
-            session.terminal.line(format!("{doing}... v{version} is on its way")).await?;
-        }
-        return Ok(session.client.get(&path(&["apps", app.as_str(), "releases", &version.to_string()])).await?);
-    }
     if !quiet {
         session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
     }

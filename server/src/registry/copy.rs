@@ -88,29 +88,15 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use oci_client::client::{Config, ImageLayer};
-    use oci_client::secrets::RegistryAuth;
-
-    use super::super::Scheme;
+    use super::super::testing;
     use super::*;
-    use crate::docker::testing;
 
     #[tokio::test]
     async fn a_copied_image_has_the_same_digest_in_a_repository_of_its_own() {
-        let Some(address) = testing::registry() else { return };
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let registry = Registry::new(&address, &address, None, Scheme::Http);
+        let Some(registry) = testing::registry() else { return };
         let name = format!("slipway-test/{}", uuid::Uuid::new_v4().simple());
         let (from, to) = (format!("{name}/staging"), format!("{name}/production"));
-        let layer = ImageLayer::oci_v1(b"a layer".to_vec(), None);
-        let config = Config::oci_v1(br#"{"architecture":"amd64","os":"linux"}"#.to_vec(), None);
-        let image = registry.reference(&from, "1");
-        registry
-            .client
-            .push(&image, &[layer], config, &RegistryAuth::Anonymous, None)
-            .await
-            .expect("pushes");
-        let digest = registry.digest_of(&from, "1").await.expect("answers").expect("is there");
+        let digest = testing::push(&registry, (&from, "1"), "amd64").await;
 
         registry.copy((&from, &digest), (&to, "blog-staging-v1")).await.expect("copies");
         let copied = registry.digest_of(&to, "blog-staging-v1").await.expect("answers");
