@@ -40,7 +40,8 @@ fn an_image_that_was_built_elsewhere_is_released_by_digest_and_rolled_back_like_
     assert_eq!(app.remote_ref("refs/heads/main"), Some(pushed.clone()), "the branch moved");
 
     // The same by the API, of a tag that is not there; and a registry that is gone.
-    let body = |image: &str| Some(serde_json::json!({ "updates": [{ "type": "web", "docker_image": image }] }));
+    let body =
+        |image: &str| Some(serde_json::json!({ "updates": [{ "type": "web", "docker_image": image }] }));
     let missing = app.ask("POST", "/container:release", body(&image.replace(":7", ":8")));
     assert_eq!(missing.status, 404, "{missing:?}");
     registry.proxy.cut();
@@ -115,10 +116,17 @@ fn a_promotion_gives_production_the_digest_of_staging_with_its_own_config() {
     assert!(production.browse("/env").contains("from-production"));
     let (from, to) = (staging.release(2), production.release(2));
     assert_eq!((&from["digest"], &from["commit"]), (&to["digest"], &to["commit"]));
-    assert_eq!((&to["description"], &to["trigger"]), (&"Promote chain-staging v2".into(), &"promotion".into()));
+    assert_eq!(
+        (&to["description"], &to["trigger"]),
+        (&"Promote chain-staging v2".into(), &"promotion".into())
+    );
     assert_eq!(production.builds().len(), 0, "it was built again");
     assert_eq!(production.remote_ref("refs/heads/main"), None);
-    production.verb(&["pipelines:info"]).ok().says("staging     chain-staging  v2").says("production  chain-live     v2");
+    production
+        .verb(&["pipelines:info"])
+        .ok()
+        .says("staging     chain-staging  v2")
+        .says("production  chain-live     v2");
 
     // Who may deploy one of the two alone may not promote; nor may a viewer of both.
     let viewer = platform.person("vivian", "viewer");
@@ -158,7 +166,9 @@ fn on_a_cluster_prebuilt_images_and_promotions_run_by_the_digest_too() {
     production.verb(&["container:release", &format!("web={name}")]).ok().says("done, v3");
     until("the image from elsewhere", LONG, || cluster.browse("line-live", "/") == "by hand");
     assert!(cluster.image_of("line-live-web").ends_with(&digest));
-    production.verb(&["container:release", &format!("web={}", name.replace("by-hand", "nothing"))]).refused("there is no image");
+    production
+        .verb(&["container:release", &format!("web={}", name.replace("by-hand", "nothing"))])
+        .refused("there is no image");
     production.verb(&["rollback"]).ok();
     until("the promoted release", LONG, || cluster.browse("line-live", "/") == "one");
 }

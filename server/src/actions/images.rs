@@ -185,7 +185,9 @@ pub(super) async fn record(
 fn check(app: &App, images: &Images) -> Result<(), ActionError> {
     let invalid = |text: &str| Err(ActionError::Invalid(text.to_owned()));
     if images.is_empty() {
-        return invalid("name at least one process type with its image, as in `web=registry.example.com/blog:1.2`");
+        return invalid(
+            "name at least one process type with its image, as in `web=registry.example.com/blog:1.2`",
+        );
     }
     if images.keys().any(ProcessType::is_release_phase) {
         return invalid(
@@ -268,7 +270,8 @@ fn refusal(
             "the registry at {host} does not hand out `{name}` without a login (or there is no such image), and the platform has a login for its own registry only: push the image to the platform's registry, or make it public"
         )),
         LookError::Registry(error @ RegistryError::Unreachable { .. }) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
             ActionError::Unavailable(format!(
                 "the registry at {host} does not answer{cause}, so `{name}` could not be looked up and nothing was changed: check the name of the host, or try again later"
             ))
@@ -311,7 +314,10 @@ mod tests {
         let registry = Registry::foreign("ghcr.io");
         let said = |error| refusal("ghcr.io/a/b:1", (&registry, false), "amd64", error).to_string();
         let other = said(LookError::OtherPlatform("linux/arm64".into()));
-        assert!(other.starts_with("`ghcr.io/a/b:1` is for linux/arm64, and apps run on linux/amd64 here"), "{other}");
+        assert!(
+            other.starts_with("`ghcr.io/a/b:1` is for linux/arm64, and apps run on linux/amd64 here"),
+            "{other}"
+        );
         let login = said(LookError::Registry(RegistryError::Unauthorized("ghcr.io".into())));
         assert!(login.contains("without a login") && login.contains("make it public"), "{login}");
         let missing = said(LookError::Registry(RegistryError::NotThere("x".into())));

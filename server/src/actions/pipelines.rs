@@ -50,7 +50,8 @@ impl Platform {
                 pipeline.name
             )));
         }
-        audit::note(&mut tx, principal, None, "pipelines:destroy", json!({ "pipeline": pipeline.name })).await?;
+        audit::note(&mut tx, principal, None, "pipelines:destroy", json!({ "pipeline": pipeline.name }))
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -160,7 +161,8 @@ impl Platform {
             if brought.repository == self.image_repository(&target.name) {
                 return Ok(Code { image: brought.to_string(), ..code.clone() });
             }
-            blueprint.images = blueprint.processes.keys().map(|name| (name.clone(), brought.clone())).collect();
+            blueprint.images =
+                blueprint.processes.keys().map(|name| (name.clone(), brought.clone())).collect();
         } else {
             for (name, image) in &mut blueprint.images {
                 *image = self.brought_to(target, image.clone(), &format!("{tag}-{name}")).await?;

@@ -23,7 +23,8 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     let rows: Vec<_> = pipelines
         .into_iter()
         .map(|pipeline| {
-            let apps = if pipeline.apps == 1 { "1 app".to_owned() } else { format!("{} apps", pipeline.apps) };
+            let apps =
+                if pipeline.apps == 1 { "1 app".to_owned() } else { format!("{} apps", pipeline.apps) };
             [pipeline.name, format!("team {}", pipeline.owner.email), apps]
         })
         .collect();
@@ -50,8 +51,9 @@ pub(super) async fn info(session: &mut Session, name: Option<String>) -> Result<
     let rows: Vec<_> = couplings
         .into_iter()
         .map(|coupling| {
-            let version =
-                coupling.version.map_or_else(|| "not released yet".to_owned(), |version| format!("v{version}"));
+            let version = coupling
+                .version
+                .map_or_else(|| "not released yet".to_owned(), |version| format!("v{version}"));
             [coupling.stage.to_string(), coupling.app.name, version]
         })
         .collect();

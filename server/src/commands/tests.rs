@@ -315,9 +315,16 @@ async fn a_pipeline_is_made_filled_shown_and_destroyed() {
         let word = say(&client, "pipelines:add blogs -a blog -s prod").await;
         assert!(word.status == 2 && word.err.contains("`staging` or `production`"), "{word:?}");
         let viewer = api.as_over_ssh(&vera);
-        for refused in ["pipelines:promote -a blog-staging", "container:release web=x -a blog", "pipelines:destroy blogs"] {
+        for refused in [
+            "pipelines:promote -a blog-staging",
+            "container:release web=x -a blog",
+            "pipelines:destroy blogs",
+        ] {
             let said = say(&viewer, refused).await;
-            assert!(said.status == 1 && said.err.contains("you are a viewer of this app"), "{refused}: {said:?}");
+            assert!(
+                said.status == 1 && said.err.contains("you are a viewer of this app"),
+                "{refused}: {said:?}"
+            );
         }
         assert_eq!(say(&client, "pipelines:remove -a blog").await.out, "Removing blog from blogs... done\n");
         let out = say(&client, "pipelines:info -a blog").await;
@@ -335,7 +342,8 @@ async fn a_pipeline_is_made_filled_shown_and_destroyed() {
 async fn an_app_is_in_one_pipeline_of_its_own_team() {
     let Some(api) = TestApi::new().await else { return };
     let root = api.as_over_ssh(&api.admin("root").await);
-    for words in ["teams:create crew", "apps:create blog", "apps:create shop", "apps:create ours --team crew"] {
+    for words in ["teams:create crew", "apps:create blog", "apps:create shop", "apps:create ours --team crew"]
+    {
         assert_eq!(say(&root, words).await.status, 0, "{words}");
     }
     say(&root, "pipelines:create blogs -a blog -s staging").await;

@@ -78,11 +78,7 @@ pub(crate) async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Pipeline>> 
 }
 
 /// Makes a pipeline; false if the name is taken.
-pub(crate) async fn create(
-    conn: &mut PgConnection,
-    name: &PipelineName,
-    team: TeamId,
-) -> sqlx::Result<bool> {
+pub(crate) async fn create(conn: &mut PgConnection, name: &PipelineName, team: TeamId) -> sqlx::Result<bool> {
     let made = sqlx::query!(
         "INSERT INTO pipelines (id, name, team_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
         PipelineId::new().0,

@@ -132,9 +132,7 @@ mod tests {
 
     #[test]
     fn of_an_index_the_image_for_this_machine_is_taken_and_others_are_named() {
-        let entry = |os: &str, architecture: &str| {
-            json!({ "digest": format!("sha256:{os}-{architecture}"), "platform": { "os": os, "architecture": architecture } })
-        };
+        let entry = |os: &str, architecture: &str| json!({ "digest": format!("sha256:{os}-{architecture}"), "platform": { "os": os, "architecture": architecture } });
         let index = |entries: Vec<serde_json::Value>| {
             Bytes::from(json!({ "schemaVersion": 2, "manifests": entries }).to_string())
         };

@@ -114,7 +114,8 @@ async fn images_that_cannot_be_released_are_refused_with_a_reason_and_nothing_is
     let Some(shop) = Shop::new().await else { return };
     testing::push(shop.registry(), ("elsewhere/arm", "1"), "arm64").await;
     let here = shop.elsewhere();
-    let said = async |image: String| shop.release(&[("web", &image)]).await.expect_err("is refused").to_string();
+    let said =
+        async |image: String| shop.release(&[("web", &image)]).await.expect_err("is refused").to_string();
     let missing = said(format!("{here}/elsewhere/nothing:1")).await;
     assert!(missing.starts_with(&format!("there is no image `{here}/elsewhere/nothing:1`")), "{missing}");
     let other = said(format!("{here}/elsewhere/arm:1")).await;

@@ -142,9 +142,11 @@ async fn targets(
         let role = apps::role_of(conn, coupling.app, principal.user).await?;
         access::authorise(principal, role, Action::Deploy)?;
         let target = apps::by_id(conn, coupling.app).await?;
-        targets.push(target.ok_or_else(|| {
-            ApiError::NotFound(format!("{} has just been destroyed", coupling.app_name))
-        })?);
+        targets.push(
+            target.ok_or_else(|| {
+                ApiError::NotFound(format!("{} has just been destroyed", coupling.app_name))
+            })?,
+        );
     }
     Ok(targets)
 }
@@ -225,8 +227,12 @@ mod tests {
 
     #[test]
     fn a_promotion_goes_to_the_next_stage_or_to_the_apps_that_are_named() {
-        let all =
-            [at("blog-dev", Stage::Development), at("blog-staging", Stage::Staging), at("blog", Stage::Production), at("blog-eu", Stage::Production)];
+        let all = [
+            at("blog-dev", Stage::Development),
+            at("blog-staging", Stage::Staging),
+            at("blog", Stage::Production),
+            at("blog-eu", Stage::Production),
+        ];
         let names = |place: &Coupling, named: &[&str]| {
             let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
             let found = chosen(place, &all, &named).map_err(|error| error.to_string())?;
