@@ -311,6 +311,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do_next() {
+        // A second call finds it installed already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let registry = Registry::foreign("ghcr.io");
         let said = |error| refusal("ghcr.io/a/b:1", (&registry, false), "amd64", error).to_string();
         let other = said(LookError::OtherPlatform("linux/arm64".into()));

@@ -77,7 +77,9 @@ async fn a_foreign_image_is_released_by_digest_and_a_push_of_before_is_not_relea
     let stop = shop.rig.record(running.build, job.attempt).await.expect_err("the gate is closed");
     let Stop::Superseded(reason) = stop else { panic!("{stop:?}") };
     assert!(reason.starts_with("v2 (Release web image"), "{reason}");
-    shop.rig.work_on(job).await.expect("over");
+    shop.rig.work_on(job.clone()).await.expect("over");
+    let finished = jobs::finish(&mut *shop.rig.conn().await, &job, &jobs::End::Done).await;
+    assert_eq!(finished.expect("updates"), Fenced::Done);
 
     // What the target gets, and that a later push goes through.
     let workload = super::workload::of(&shop.platform, &shop.rig.app().await, &made).await.expect("reads");
