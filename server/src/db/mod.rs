@@ -10,6 +10,7 @@ pub(crate) mod credentials;
 pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod people;
+pub(crate) mod pipelines;
 pub(crate) mod releases;
 #[cfg(test)]
 pub(crate) mod testing;
