@@ -5,6 +5,7 @@
 
 mod access;
 mod apps;
+mod attached;
 mod buildpacks;
 mod builds;
 pub(crate) mod cli;
@@ -13,6 +14,7 @@ mod config;
 mod failure;
 pub(crate) mod grammar;
 mod here;
+mod keyboard;
 mod keys;
 mod login;
 mod people;
@@ -21,6 +23,7 @@ mod releases;
 mod rollback;
 mod run;
 pub(crate) mod saved;
+mod socket;
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, operations, processes, releases, teams,
-    users,
+    account, apps, authorizations, buildpacks, builds, config_vars, operations, processes, releases, runs,
+    teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -76,6 +76,9 @@ fn routes() -> Vec<Route> {
         route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
 
         route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::GET,    "/apps/{app}/runs",                        App(Read),       get(runs::list)),
+        route(Method::POST,   "/apps/{app}/runs/{run}/stop",             App(Deploy),     post(runs::stop)),
+        route(Method::GET,    "/apps/{app}/attach",                      App(Deploy),     get(runs::attach)),
         route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
         route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
     ]

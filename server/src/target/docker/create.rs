@@ -144,7 +144,11 @@ impl DockerTarget {
             .ok_or(CreateError::NoPort { first: *ports.start(), last: *ports.end() })
     }
 
-    async fn pull(&self, workload: &Workload, stop: &CancellationToken) -> Result<(), CreateError> {
+    pub(super) async fn pull(
+        &self,
+        workload: &Workload,
+        stop: &CancellationToken,
+    ) -> Result<(), CreateError> {
         let failed = |reason: String| CreateError::Pull { image: workload.image.clone(), reason };
         let credentials = workload.pull.as_ref().map(|login| DockerCredentials {
             username: Some(login.username.clone()),
@@ -168,7 +172,7 @@ impl DockerTarget {
     }
 }
 
-fn is_missing_image(error: &Error) -> bool {
+pub(super) fn is_missing_image(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, message }
         if message.to_lowercase().contains("no such image"))
 }

@@ -10,6 +10,7 @@ pub(super) mod operations;
 pub(super) mod processes;
 pub(super) mod releases;
 mod render;
+pub(crate) mod runs;
 pub(crate) mod shapes;
 pub(super) mod teams;
 pub(super) mod users;
