@@ -31,13 +31,22 @@ fn on_one_machine(name: &str, story: impl FnOnce(&App)) {
     app.until_containers(1);
 }
 
-/// `ssh platform --app <app> <words>`: what follows the command is the command's.
-fn verb(app: &App, words: &[&str]) -> Said {
-    app.platform().admin().verb(&[&["--app", &app.name], words].concat())
+/// `<verb> -a <app> <words>`: what follows a command is the command's.
+fn words<'a>(app: &'a App, words: &[&'a str]) -> Vec<&'a str> {
+    let (verb, rest) = words.split_first().expect("a verb");
+    [&[*verb, "-a", &app.name], rest].concat()
 }
 
-fn cli(app: &App, words: &[&str]) -> Command {
-    app.platform().admin().slipway(&[&["--app", &app.name], words].concat())
+fn verb(app: &App, line: &[&str]) -> Said {
+    app.platform().admin().verb(&words(app, line))
+}
+
+fn ssh(app: &App, options: &[&str], line: &[&str]) -> Command {
+    app.platform().admin().ssh_with(options, &words(app, line))
+}
+
+fn cli(app: &App, line: &[&str]) -> Command {
+    app.platform().admin().slipway(&words(app, line))
 }
 
 fn with_input(mut command: Command, input: &[u8]) -> Said {
@@ -63,17 +72,14 @@ fn pipes(app: &App) {
 
     // More than waits anywhere on the way, by both doors, and back again.
     let long = vec![b'x'; 3_000_000];
-    let ssh = app.platform().admin().ssh_with(&[], &["--app", &app.name, "run", "wc -c"]);
-    assert_eq!(with_input(ssh, &long).ok().out.trim(), "3000000");
+    assert_eq!(with_input(ssh(app, &[], &["run", "wc", "-c"]), &long).ok().out.trim(), "3000000");
     let back = with_input(cli(app, &["run", "cat"]), &long);
     assert_eq!(back.ok().out.len(), 3_000_000);
     assert_eq!(with_input(cli(app, &["run", "exit 7"]), b"").status, 7);
 }
 
 fn terminal(app: &App) {
-    let admin = app.platform().admin();
-    let ssh = admin.ssh_with(&["-tt"], &["--app", &app.name, "run", "sh"]);
-    for command in [cli(app, &["run", "sh"]), ssh] {
+    for command in [cli(app, &["run", "sh"]), ssh(app, &["-tt"], &["run", "sh"])] {
         let mut shell = Attached::in_terminal(&command, 31, 97);
         shell.types("stty size; echo GREE''TING=$GREETING\n");
         shell.until_says("31 97");
