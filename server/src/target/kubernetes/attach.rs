@@ -23,7 +23,7 @@ use super::cluster::{Cluster, Fault, doing};
 use super::trouble::{self, Kind};
 use super::{evidence, live, objects, pod_spec};
 use crate::domain::names::AppName;
-use crate::target::attached::{AttachError, Ends, Inside, OneOff, Typed, Wrote};
+use crate::target::attached::{AttachError, Ends, Inside, OneOff, Screen, Typed, Wrote};
 use crate::target::{Adoption, Check, Command, Process};
 
 /// The label of a one-off pod: its name, `run.4821`.
@@ -40,6 +40,8 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 const OVERLAP_WAIT: Duration = Duration::from_millis(100);
 /// What is read of a pod's log to find out what it wrote before we attached, in bytes.
 const EARLY_BYTES: i64 = 256 * 1024;
+/// What the kubelet calls a container whose command could not be started.
+const START_FAILED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 /// Bytes of each stream that wait.
 const BUFFER: usize = 64 * 1024;
 
@@ -142,9 +144,7 @@ impl KubernetesTarget {
         match self.cluster.api::<Pod>().attach(name, &params).await {
             Ok(attached) => {
                 let early = self.written_so_far(name).await;
-                tokio::select! {
-                    () = carry_output(attached, early, run.screen.is_some(), &ends.wrote, ends.typed) => {}
-                }
+                carry(attached, early, run.screen, ends).await;
             }
             // It was quicker than we: its log has all that it wrote.
             Err(_) => {
@@ -158,6 +158,10 @@ impl KubernetesTarget {
                 "it used more memory than its size allows and was killed (exit status 137): choose a larger --size"
                     .to_owned(),
             ));
+        }
+        if ended.reason.as_deref().is_some_and(|reason| START_FAILED.contains(&reason)) {
+            let why = ended.message.unwrap_or_default();
+            return Err(AttachError::Refused(format!("the command could not be started: {why}")));
         }
         Ok(i64::from(ended.exit_code))
     }
@@ -274,7 +278,7 @@ async fn exec_in(cluster: &Cluster, pod: &Pod, inside: &Inside<'_>, ends: Ends) 
         .await
         .map_err(|error| AttachError::Refused(format!("the cluster refused it: {error}")))?;
     let status = attached.take_status();
-    carry_output(attached, Bytes::new(), inside.screen.is_some(), &ends.wrote, ends.typed).await;
+    carry(attached, Bytes::new(), inside.screen, ends).await;
     let status = match status {
         Some(status) => timeout(END_LIMIT, status).await.ok().flatten(),
         None => None,
@@ -297,48 +301,60 @@ fn exit_status(status: &Status) -> Option<i64> {
 }
 
 /// Carries both directions until the process has closed its outputs, or its listener has gone. `early` is what its log
-/// had when the stream was open: what the stream brings again is left out.
-async fn carry_output(
-    mut attached: AttachedProcess,
-    early: Bytes,
-    tty: bool,
-    wrote: &mpsc::Sender<Wrote>,
-    typed: mpsc::Receiver<Typed>,
-) {
-    let (stdout, stderr) = (attached.stdout(), attached.stderr());
+/// had when the streams were open: what they bring again is left out.
+async fn carry(mut attached: AttachedProcess, early: Bytes, screen: Option<Screen>, ends: Ends) {
+    let mut output = Stream::new(attached.stdout(), Wrote::Output);
+    let mut errors = Stream::new(attached.stderr(), Wrote::Errors);
     let outputs = async {
-        tokio::join!(carry(stdout, Wrote::Output, &early, wrote), carry(stderr, Wrote::Errors, &[], wrote));
+        if !early.is_empty() {
+            // Whatever stands in both comes within a moment, if it is to come at all.
+            drop(timeout(OVERLAP_WAIT, async { tokio::join!(output.read(), errors.read()) }).await);
+            let again = overlap(&early, &output.buffer).max(overlap(&early, &errors.buffer));
+            let early = early.slice(..early.len() - again);
+            if ends.wrote.send(Wrote::Output(early)).await.is_err() {
+                return;
+            }
+        }
+        tokio::join!(output.carry(&ends.wrote), errors.carry(&ends.wrote));
     };
     tokio::select! {
         () = outputs => {}
-        never = carry_input(&mut attached, typed, tty) => match never {},
+        never = carry_input(&mut attached, ends.typed, screen) => match never {},
     }
 }
 
-async fn carry(
-    stream: Option<impl AsyncRead + Unpin>,
+/// One output of a process.
+struct Stream<R> {
+    from: Option<R>,
+    buffer: BytesMut,
     as_wrote: fn(Bytes) -> Wrote,
-    early: &[u8],
-    wrote: &mpsc::Sender<Wrote>,
-) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = BytesMut::with_capacity(BUFFER);
-    let mut early = early;
-    if !early.is_empty() {
-        // Whatever stands in both comes within a moment, if it is to come at all.
-        drop(timeout(OVERLAP_WAIT, stream.read_buf(&mut buffer)).await);
-        early = &early[..early.len() - overlap(early, &buffer)];
-        if wrote.send(as_wrote(Bytes::copy_from_slice(early))).await.is_err() {
-            return;
+}
+
+impl<R: AsyncRead + Unpin> Stream<R> {
+    fn new(from: Option<R>, as_wrote: fn(Bytes) -> Wrote) -> Self {
+        Self { from, buffer: BytesMut::new(), as_wrote }
+    }
+
+    /// Waits for bytes; at the end of the stream there is none any more.
+    async fn read(&mut self) {
+        self.buffer.reserve(BUFFER);
+        if let Some(from) = &mut self.from
+            && !matches!(from.read_buf(&mut self.buffer).await, Ok(1..))
+        {
+            self.from = None;
         }
     }
-    loop {
-        if !buffer.is_empty() && wrote.send(as_wrote(buffer.split().freeze())).await.is_err() {
-            return;
-        }
-        buffer.reserve(BUFFER);
-        if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
-            return;
+
+    async fn carry(&mut self, wrote: &mpsc::Sender<Wrote>) {
+        loop {
+            let piece = self.buffer.split().freeze();
+            if !piece.is_empty() && wrote.send((self.as_wrote)(piece)).await.is_err() {
+                return;
+            }
+            if self.from.is_none() {
+                return;
+            }
+            self.read().await;
         }
     }
 }
@@ -352,16 +368,19 @@ fn overlap(early: &[u8], stream: &[u8]) -> usize {
 async fn carry_input(
     attached: &mut AttachedProcess,
     mut typed: mpsc::Receiver<Typed>,
-    tty: bool,
+    screen: Option<Screen>,
 ) -> std::convert::Infallible {
     let mut input = attached.stdin();
-    let mut sizes = attached.terminal_size().filter(|_| tty);
+    let mut sizes = attached.terminal_size();
+    let size = |screen: Screen| TerminalSize { width: screen.columns, height: screen.rows };
+    if let (Some(sizes), Some(screen)) = (&mut sizes, screen) {
+        drop(sizes.send(size(screen)).await);
+    }
     while let Some(piece) = typed.recv().await {
         match piece {
             Typed::Resized(screen) => {
                 if let Some(sizes) = &mut sizes {
-                    let size = TerminalSize { width: screen.columns, height: screen.rows };
-                    drop(sizes.send(size).await);
+                    drop(sizes.send(size(screen)).await);
                 }
             }
             Typed::Bytes(bytes) => {
