@@ -8,15 +8,18 @@ pub(crate) mod testing;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::domain::access::Principal;
 use crate::domain::names::AppName;
+use crate::target::attached::Screen;
 
 /// The half of a connection that the client speaks on; ends (EOF) when the client has finished or gone.
 pub(crate) type Input = Box<dyn AsyncRead + Send + Unpin>;
@@ -132,9 +135,34 @@ pub(crate) struct VerbRequest {
     pub(crate) argv: Vec<String>,
     pub(crate) address: IpAddr,
     pub(crate) terminal: Terminal,
+    pub(crate) line: RawLine,
     pub(crate) input: Input,
     pub(crate) output: Output,
     pub(crate) errors: Output,
+}
+
+/// A client's streams as they are, for a verb that hands them on to a process: input without a limit, keys as they are
+/// typed, output without carriage returns of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct RawLine {
+    raw: Arc<AtomicBool>,
+    /// The client's terminal as it is now; `None` without one.
+    pub(crate) screen: watch::Receiver<Option<Screen>>,
+}
+
+impl RawLine {
+    pub(crate) fn new(screen: watch::Receiver<Option<Screen>>) -> Self {
+        Self { raw: Arc::default(), screen }
+    }
+
+    /// From here on the door does nothing to what goes through.
+    pub(crate) fn take_over(&self) {
+        self.raw.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw.load(Ordering::Acquire)
+    }
 }
 
 /// What the client's output goes to, as far as it has told.

@@ -34,7 +34,12 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run()),
+        Ok(runtime) => {
+            let status = runtime.block_on(run());
+            // A thread that waits for the terminal's next key would keep the process here until somebody presses it.
+            runtime.shutdown_background();
+            status
+        }
         Err(error) => report(Err(error)),
     }
 }

@@ -22,6 +22,7 @@ use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
 use crate::pipeline::log::LogHub;
 use crate::pipeline::rollouts::Rollouts;
+use crate::pipeline::runs::Runs;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::target::{RegistryLogin, Target};
@@ -47,6 +48,7 @@ pub(crate) struct Platform {
     pub(crate) logs: LogHub,
     pub(crate) cancels: Cancels,
     pub(crate) rollouts: Arc<Rollouts>,
+    pub(crate) runs: Runs,
 }
 
 impl Platform {

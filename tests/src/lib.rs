@@ -8,6 +8,7 @@
 //! SLIPWAY_REQUIRE_ALL=1.
 
 mod app;
+mod attached;
 mod checkout;
 mod cluster;
 mod engine;
@@ -24,6 +25,7 @@ mod traffic;
 mod wait;
 
 pub use app::App;
+pub use attached::Attached;
 pub use checkout::{Checkout, Door};
 pub use cluster::Cluster;
 pub use engine::Engine;

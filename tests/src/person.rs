@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::checkout::Checkout;
-use crate::parts::Setting;
+use crate::parts::{Setting, slipway};
 use crate::platform::Ports;
 
 /// See the module.
@@ -102,6 +102,25 @@ impl Person {
     pub fn verb(&self, words: &[&str]) -> Said {
         let ran = self.ssh().arg("platform").args(words).output();
         Said::of(&ran.expect("ssh"))
+    }
+
+    /// `ssh <options> platform <words>`, for who stays attached.
+    pub fn ssh_with(&self, options: &[&str], words: &[&str]) -> Command {
+        let mut ssh = self.ssh();
+        ssh.args(options).arg("platform").args(words);
+        ssh
+    }
+
+    /// `slipway <words>` with this person's token and nothing of the machine's own settings.
+    pub fn slipway(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(slipway());
+        command
+            .env_clear()
+            .env("HOME", self.ssh_config.parent().unwrap_or(Path::new("/")))
+            .env("SLIPWAY_URL", format!("http://127.0.0.1:{}", self.ports.http))
+            .env("SLIPWAY_TOKEN", &self.token)
+            .args(words);
+        command
     }
 
     fn ssh(&self) -> Command {

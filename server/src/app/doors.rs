@@ -17,7 +17,7 @@ use super::parts::Parts;
 use crate::accept;
 use crate::commands;
 use crate::commands::client::Client;
-use crate::commands::terminal::{Colours, Terminal};
+use crate::commands::terminal::{Colours, Keys, Terminal};
 use crate::db::credentials;
 use crate::domain::access::Principal;
 use crate::domain::token;
@@ -182,7 +182,12 @@ async fn verb(api: Option<Router>, request: VerbRequest) -> u8 {
         doors::Terminal::None => Colours::Never,
         doors::Terminal::Columns(_) => Colours::Terminal,
     };
-    let terminal =
-        Terminal { input: Mutex::new(request.input), out: request.output, err: request.errors, colours };
+    let terminal = Terminal {
+        input: Mutex::new(request.input),
+        out: request.output,
+        err: request.errors,
+        colours,
+        keys: Keys::Line(request.line),
+    };
     commands::run_words(&request.argv, client, terminal).instrument(span).await
 }

@@ -65,5 +65,7 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
         let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
         lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
     }
+    let (runs, soft, hard) = (platform.runs.clone(), lifecycle.soft.clone(), lifecycle.hard.clone());
+    lifecycle.spawn("runs", runs.finish(soft, hard));
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }

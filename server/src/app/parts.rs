@@ -108,6 +108,7 @@ impl Parts {
             logs: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
+            runs: Default::default(),
             settings: Arc::new(args),
         };
         let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;

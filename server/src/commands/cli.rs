@@ -10,7 +10,7 @@ use super::buildpacks;
 use super::grammar::{Options, Verb};
 use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
-use super::terminal::{Colours, Terminal};
+use super::terminal::{Colours, Keys, Terminal};
 use crate::app::admin::AdminArgs;
 use crate::config::ServeArgs;
 use crate::local::router;
@@ -72,6 +72,7 @@ fn terminal() -> Terminal {
         input: Mutex::new(Box::new(tokio::io::stdin())),
         out: Box::new(tokio::io::stdout()),
         err: Box::new(tokio::io::stderr()),
+        keys: Keys::Own,
         colours: if watched { Colours::Terminal } else { Colours::Never },
     }
 }

@@ -155,28 +155,46 @@ impl Client {
 }
 
 impl HttpClient {
-    async fn call(&self, call: Call<'_>) -> Result<Answer, ClientError> {
-        let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), call.path);
-        let mut request = self
-            .http
-            .request(call.method, url)
+    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        self.http
+            .request(method, url)
             .bearer_auth(self.token.expose_secret())
-            .header(header::ACCEPT, "application/vnd.heroku+json; version=3");
+            .header(header::ACCEPT, "application/vnd.heroku+json; version=3")
+    }
+
+    pub(super) async fn sent(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
+        request.send().await.map_err(|error| ClientError::Unreachable {
+            url: self.base.origin().ascii_serialization(),
+            reason: innermost(&error),
+        })
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Answer, ClientError> {
+        let mut request = self.request(call.method, call.path);
         if let Some(range) = call.range {
             request = request.header(header::RANGE, range);
         }
         if let Some(body) = call.body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(|error| ClientError::Unreachable {
-            url: self.base.origin().ascii_serialization(),
-            reason: innermost(&error),
-        })?;
-        Ok(Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response.bytes_stream().map_err(|error| ClientError::Broken(innermost(&error))).boxed(),
-        })
+        Ok(answer_of(self.sent(request).await?))
+    }
+
+    /// What a response that is no success says.
+    pub(super) async fn refused(&self, response: reqwest::Response) -> ClientError {
+        refusal(answer_of(response)).await
+    }
+}
+
+fn answer_of(response: reqwest::Response) -> Answer {
+    Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.bytes_stream().map_err(|error| ClientError::Broken(innermost(&error))).boxed(),
     }
 }
 
@@ -190,9 +208,18 @@ async fn in_process(api: &Router, principal: &Principal, call: Call<'_>) -> Resu
         .body(call.body.map_or_else(Body::empty, Body::from))
         .map_err(|error| ClientError::Broken(error.to_string()))?;
     let response = api.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    Ok(answer_in_process(response))
+}
+
+fn answer_in_process(response: axum::response::Response) -> Answer {
     let (parts, body) = response.into_parts();
     let body = body.into_data_stream().map_err(|error| ClientError::Broken(innermost(&error))).boxed();
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+/// What a response of this process that is no success says.
+pub(super) async fn refused(response: axum::response::Response) -> ClientError {
+    refusal(answer_in_process(response)).await
 }
 
 async fn parsed<T: DeserializeOwned>(answer: Answer) -> Result<T, ClientError> {
@@ -237,7 +264,7 @@ fn too_slow() -> ClientError {
 }
 
 /// The cause at the bottom: `Connection refused` says more than what wraps it.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -13,6 +13,9 @@ pub(crate) enum Failure {
     Refused(String),
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What was run ended by itself with this status, which is the verb's; nothing is left to be told.
+    #[error("it ended with status {0}")]
+    Exited(u8),
     /// Whoever read the output has gone: nothing is left to be told.
     #[error("the output is closed")]
     OutputGone(#[source] std::io::Error),
@@ -27,6 +30,7 @@ impl Failure {
     pub(super) fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Exited(status) => *status,
             Self::Refused(_) | Self::Client(_) | Self::OutputGone(_) => 1,
         }
     }

@@ -152,6 +152,18 @@ pub(crate) enum Verb {
     /// Print what the app's processes write
     Logs(Logs),
 
+    /// Run a command in a process of its own, with the app's code and config
+    Run(Run),
+    /// List one-off processes that run
+    #[command(name = "run:list")]
+    RunList,
+    /// End a one-off process, for example run.4821
+    #[command(name = "run:stop")]
+    RunStop { name: String },
+    /// Run a command in a process that runs already: a shell if none is named
+    #[command(name = "ps:exec")]
+    PsExec(PsExec),
+
     /// List who has access to the app, or to a team
     Access(TeamChoice),
     /// Give somebody a role in the app's team: viewer, deployer or owner
@@ -323,6 +335,34 @@ pub(crate) struct Logs {
     /// Only processes of this type
     #[arg(short, long, alias = "dyno", short_alias = 'd')]
     pub(crate) ps: Option<ProcessType>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// A variable for this process alone; may be given several times
+    #[arg(short, long, value_name = "NAME=value")]
+    pub(crate) env: Vec<String>,
+    /// Pipes in place of a terminal
+    #[arg(short = 'x', long)]
+    pub(crate) no_tty: bool,
+    /// How long it may run, for example 30m
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) time_limit: Option<std::time::Duration>,
+    /// Words, one line for a shell, or a process type of the Procfile
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PsExec {
+    /// The process, for example web.1, or a type: its first
+    #[arg(short, long, alias = "dyno", short_alias = 'd', default_value = "web")]
+    pub(crate) ps: String,
+    /// Pipes in place of a terminal
+    #[arg(short = 'x', long)]
+    pub(crate) no_tty: bool,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "sh")]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,6 +5,7 @@
 
 mod access;
 mod apps;
+mod attached;
 mod buildpacks;
 mod builds;
 pub(crate) mod cli;
@@ -14,6 +15,7 @@ mod failure;
 pub(crate) mod grammar;
 mod here;
 mod images;
+mod keyboard;
 mod keys;
 mod login;
 mod people;
@@ -23,6 +25,7 @@ mod releases;
 mod rollback;
 mod run;
 pub(crate) mod saved;
+mod socket;
 pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;

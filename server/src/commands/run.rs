@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, buildpacks, builds, config, here, images, keys, login, people, pipelines, processes,
-    releases, rollback, tokens,
+    access, apps, attached, buildpacks, builds, config, here, images, keys, login, people, pipelines,
+    processes, releases, rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -77,7 +77,7 @@ impl Session {
         match self.dispatch(verb).await {
             Ok(()) => 0,
             Err(failure) => {
-                if !matches!(failure, Failure::OutputGone(_)) {
+                if !matches!(failure, Failure::OutputGone(_) | Failure::Exited(_)) {
                     self.terminal.complain(&failure.to_string()).await;
                 }
                 failure.status()
@@ -121,6 +121,10 @@ impl Session {
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
             Verb::Logs(args) => processes::logs(self, args).await,
+            Verb::Run(args) => attached::run(self, args).await,
+            Verb::RunList => attached::list(self).await,
+            Verb::RunStop { name } => attached::stop(self, &name).await,
+            Verb::PsExec(args) => attached::exec(self, args).await,
             Verb::Access(args) => access::list(self, args).await,
             Verb::AccessAdd(args) => access::add(self, args).await,
             Verb::AccessRemove(args) => access::remove(self, args).await,

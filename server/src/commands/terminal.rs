@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::failure::Failure;
+use super::keyboard::{self, Taken};
+use crate::doors::RawLine;
 
 /// Bytes that a verb reads from its input at most: a key, a token.
 const LARGEST_INPUT: u64 = 64 * 1024;
@@ -20,6 +22,13 @@ pub(crate) enum Colours {
     Terminal,
 }
 
+/// Whether a process gets the terminal, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UseOfScreen {
+    Whole,
+    None,
+}
+
 /// The three streams of a verb.
 pub(crate) struct Terminal {
     /// In a lock because a session is shared between threads and this stream is not made for it; never contended.
@@ -27,6 +36,18 @@ pub(crate) struct Terminal {
     pub(crate) out: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     pub(crate) err: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     pub(crate) colours: Colours,
+    pub(crate) keys: Keys,
+}
+
+/// How the streams are taken over by a process that somebody is attached to.
+pub(crate) enum Keys {
+    /// An SSH client's: the door is told.
+    Line(RawLine),
+    /// Of this process' own terminal.
+    Own,
+    /// Nobody types: what was given is all that comes.
+    #[cfg(test)]
+    None,
 }
 
 impl Terminal {
@@ -107,6 +128,28 @@ impl Terminal {
             self.err.flush().await
         };
         drop(written.await);
+    }
+
+    /// From here on input comes as it is typed, and what is written goes as it is. With `UseOfScreen::None` a
+    /// terminal stays as it is.
+    pub(super) fn take_over(&self, screen: UseOfScreen) -> Result<Taken, Failure> {
+        match (&self.keys, screen) {
+            (Keys::Line(line), UseOfScreen::Whole) => {
+                line.take_over();
+                Ok(Taken::over(line.screen.clone()))
+            }
+            (Keys::Line(line), UseOfScreen::None) => {
+                // With a terminal the door goes on translating keys to lines.
+                if line.screen.borrow().is_none() {
+                    line.take_over();
+                }
+                Ok(Taken::nothing())
+            }
+            (Keys::Own, UseOfScreen::Whole) => keyboard::take_own(),
+            (Keys::Own, UseOfScreen::None) => Ok(Taken::nothing()),
+            #[cfg(test)]
+            (Keys::None, _) => Ok(Taken::nothing()),
+        }
     }
 
     /// All of the input, as text.

@@ -57,6 +57,7 @@ async fn say_with(client: &Client, words: &str, input: &'static str) -> Said {
         out: Box::new(out),
         err: Box::new(err),
         colours: Colours::Never,
+        keys: super::terminal::Keys::None,
     };
     let words = shell_words::split(words).expect("words");
     let run = run_words(&words, client.clone(), terminal);

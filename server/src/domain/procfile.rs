@@ -46,8 +46,8 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<ProcessType, String>, Procfil
 pub(crate) fn argv(command: &str) -> Vec<String> {
     /// Words that only mean something to a shell.
     const SHELL_WORDS: &[&str] = &[
-        ".", "!", "case", "cd", "eval", "exec", "export", "for", "if", "set", "source", "time", "trap",
-        "ulimit", "umask", "until", "while",
+        ".", "!", "case", "cd", "eval", "exec", "exit", "export", "for", "if", "set", "source", "time",
+        "trap", "ulimit", "umask", "until", "while",
     ];
     let first = command.split_whitespace().next().unwrap_or_default();
     let needs_to_stay = SHELL_WORDS.contains(&first)

@@ -15,6 +15,7 @@ mod push;
 mod release;
 mod reuse;
 pub(crate) mod rollouts;
+pub(crate) mod runs;
 mod sanitise;
 pub(crate) mod source;
 

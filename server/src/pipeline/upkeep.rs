@@ -79,6 +79,9 @@ pub(crate) async fn converge(platform: &Platform) {
     {
         warn!("The apps' router does not run: {error}");
     }
+    if let Err(error) = platform.target.end_runs(&|name| platform.runs.has(name)).await {
+        warn!("One-off processes that nobody attends to could not be ended: {error:#}");
+    }
     if let Err(error) = platform.target.reconcile(&desired).await {
         warn!("The target could not be reconciled: {error:#}");
     }

@@ -21,7 +21,9 @@ use tracing::{debug, error};
 use super::streams::{OUTPUT_BUFFER, Speaker, Voice, chunks, verb_input};
 use crate::domain::access::Principal;
 use crate::domain::names::AppName;
-use crate::doors::{Exchange, GitRequest, GitService, GitStreams, Output, Services, Terminal, VerbRequest};
+use crate::doors::{
+    Exchange, GitRequest, GitService, GitStreams, Output, RawLine, Services, Terminal, VerbRequest,
+};
 
 /// How long the end of a channel may take to reach the session.
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,6 +50,7 @@ pub(super) struct Order {
     pub(super) address: IpAddr,
     pub(super) protocol: Option<String>,
     pub(super) terminal: Terminal,
+    pub(super) raw_line: RawLine,
     pub(super) services: Services,
 }
 
@@ -111,13 +114,13 @@ async fn wait_for_order(
 
 async fn carry_out(line: Line, order: Order) -> u8 {
     let speaker = Speaker { handle: line.handle.clone(), id: line.id, closed: line.closed.clone() };
-    let terminal = order.terminal;
+    let (terminal, raw_line) = (order.terminal, order.raw_line.clone());
     let (near_output, far_output) = duplex(OUTPUT_BUFFER);
     let (near_errors, far_errors) = duplex(OUTPUT_BUFFER);
     let pumps = async {
         tokio::join!(
-            speaker.speak(far_output, Voice::Output, terminal),
-            speaker.speak(far_errors, Voice::Errors, terminal)
+            speaker.speak(far_output, Voice::Output, terminal, &raw_line),
+            speaker.speak(far_errors, Voice::Errors, terminal, &raw_line)
         );
     };
     let work = work(line, order, near_output, near_errors);
@@ -126,7 +129,7 @@ async fn carry_out(line: Line, order: Order) -> u8 {
 }
 
 async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: DuplexStream) -> u8 {
-    let Order { task, principal, address, protocol, terminal, services } = order;
+    let Order { task, principal, address, protocol, terminal, raw_line, services } = order;
     let argv = match task {
         Task::Refuse(text) => return refuse(&mut errors, &text).await,
         Task::Git { service, app } => {
@@ -153,13 +156,14 @@ async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: Du
         Task::Verb(argv) => argv,
     };
     let interrupted = line.closed.child_token();
-    let (input, feed) = verb_input(line.input, terminal, interrupted.clone());
+    let (input, feed) = verb_input(line.input, terminal, raw_line.clone(), interrupted.clone());
     let (output, errors): (Output, Output) = (Box::new(output), Box::new(errors));
     let verb = (services.verb)(VerbRequest {
         principal,
         argv,
         address,
         terminal,
+        line: raw_line,
         input: Box::new(input),
         output,
         errors,

@@ -10,7 +10,7 @@ use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, error, info};
@@ -19,7 +19,8 @@ use super::Door;
 use super::channel::{self, Line, Order, Task};
 use super::grammar::{self, Command};
 use crate::domain::access::Principal;
-use crate::doors::{self, KeyProof, Lookup, Terminal};
+use crate::doors::{self, KeyProof, Lookup, RawLine, Terminal};
+use crate::target::attached::Screen;
 
 /// The shortest RSA key that is let in, in bits.
 const SHORTEST_RSA: u32 = 2048;
@@ -44,6 +45,7 @@ struct OpenChannel {
     order: Option<oneshot::Sender<Order>>,
     protocol: Option<String>,
     terminal: Terminal,
+    screen: watch::Sender<Option<Screen>>,
     _closed: DropGuard,
 }
 
@@ -132,17 +134,22 @@ impl Client {
         let (principal, address) = (self.principal.clone(), self.address);
         let services = self.door.services.clone();
         let order = self.channel(id).and_then(|open| {
-            let (terminal, protocol) = (open.terminal, open.protocol.take());
-            open.order.take().map(|order| (order, terminal, protocol))
+            let told = (open.terminal, RawLine::new(open.screen.subscribe()), open.protocol.take());
+            open.order.take().map(|order| (order, told))
         });
-        let (Some((order, terminal, protocol)), Some(principal)) = (order, principal) else {
+        let (Some((order, (terminal, raw_line, protocol))), Some(principal)) = (order, principal) else {
             return session.channel_failure(id);
         };
         session.channel_success(id)?;
         // The task is gone only when it has closed the channel itself.
-        drop(order.send(Order { task, principal, address, protocol, terminal, services }));
+        drop(order.send(Order { task, principal, address, protocol, terminal, raw_line, services }));
         Ok(())
     }
+}
+
+fn screen(columns: u32, rows: u32) -> Screen {
+    let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    Screen { columns: small(columns), rows: small(rows) }
 }
 
 /// Why a key is not safe enough, if it is not. SHA-1 is a property of the signature, not of the key.
@@ -219,6 +226,7 @@ impl Handler for Client {
             order: Some(order),
             protocol: None,
             terminal: Terminal::None,
+            screen: watch::Sender::default(),
             _closed: closed.drop_guard(),
         });
         reply.accept().await;
@@ -272,7 +280,7 @@ impl Handler for Client {
         id: ChannelId,
         _term: &str,
         columns: u32,
-        _rows: u32,
+        rows: u32,
         _width: u32,
         _height: u32,
         _modes: &[(Pty, u32)],
@@ -281,8 +289,26 @@ impl Handler for Client {
         let Some(open) = self.channel(id) else {
             return session.channel_failure(id);
         };
-        open.terminal = Terminal::Columns(u16::try_from(columns).unwrap_or(u16::MAX));
+        let screen = screen(columns, rows);
+        open.terminal = Terminal::Columns(screen.columns);
+        open.screen.send_replace(Some(screen));
         session.channel_success(id)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // Who has asked for no terminal has none whose size could change.
+        if let Some(open) = self.channel(id) {
+            open.screen.send_if_modified(|now| now.is_some() && now.replace(screen(columns, rows)).is_some());
+        }
+        Ok(())
     }
 
     async fn subsystem_request(

@@ -13,7 +13,7 @@ use russh::{ChannelId, ChannelMsg, ChannelReadHalf};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::Terminal;
+use crate::doors::{RawLine, Terminal};
 
 /// Output that waits between the work and the session, in bytes; then the work waits.
 pub(super) const OUTPUT_BUFFER: usize = 64 * 1024;
@@ -37,11 +37,12 @@ pub(super) fn chunks(input: ChannelReadHalf) -> impl Stream<Item = Bytes> + Send
 
 /// The standard input of a verb, and the future that fills it and never ends.
 ///
-/// Few verbs read their input, so it is taken in whole, up to a limit; past the limit the reader gets an error
+/// Few verbs read their input, so (unless they have taken the line over) it is taken in whole, up to a limit; past the limit the reader gets an error
 /// instead of silently less than was sent.
 pub(super) fn verb_input(
     input: ChannelReadHalf,
     terminal: Terminal,
+    raw_line: RawLine,
     interrupted: CancellationToken,
 ) -> (VerbInput, impl Future<Output = std::convert::Infallible>) {
     let (near, far) = duplex(LARGEST_VERB_INPUT);
@@ -52,6 +53,15 @@ pub(super) fn verb_input(
         let mut room = LARGEST_VERB_INPUT;
         let mut chunks = Box::pin(chunks(input));
         while let Some(chunk) = chunks.next().await {
+            if raw_line.is_raw() {
+                // Here waiting is the point, as for a pack: the process sets the pace.
+                if let Some(buffer) = &mut near
+                    && buffer.write_all(&chunk).await.is_err()
+                {
+                    near = None;
+                }
+                continue;
+            }
             let chunk = match (terminal, typed(&chunk)) {
                 (Terminal::None, _) => chunk,
                 (Terminal::Columns(_), Typed::Text(text)) => text,
@@ -136,7 +146,13 @@ pub(super) struct Speaker {
 
 impl Speaker {
     /// Sends what the work writes until it has written all or the client has gone; then writing fails.
-    pub(super) async fn speak(&self, mut far: DuplexStream, voice: Voice, terminal: Terminal) {
+    pub(super) async fn speak(
+        &self,
+        mut far: DuplexStream,
+        voice: Voice,
+        terminal: Terminal,
+        line: &RawLine,
+    ) {
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(OUTPUT_BUFFER);
@@ -149,6 +165,7 @@ impl Speaker {
                 return;
             }
             let chunk = match terminal {
+                _ if line.is_raw() => buffer.split().freeze(),
                 Terminal::None => buffer.split().freeze(),
                 Terminal::Columns(_) => with_carriage_returns(&buffer.split()),
             };

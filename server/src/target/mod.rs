@@ -3,18 +3,20 @@
 //! A target knows workloads, not apps of the platform: it is handed everything that it needs. It converges: asked
 //! twice for the same workload it does nothing the second time, and a lower version never replaces a higher one.
 
+pub(crate) mod attached;
 pub(crate) mod docker;
 pub(crate) mod kubernetes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::attached::{AttachError, Ends, Inside, OneOff};
 use self::kubernetes::{LogSource, Reconciled};
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::transcript::Transcript;
@@ -92,6 +94,42 @@ impl Target {
             Self::Kubernetes(target) => {
                 Ok(target.logs(LogSource { app: of.app, adopted: of.adopted, query }, lines).await?)
             }
+        }
+    }
+
+    /// Runs a process beside the formation to its end; its exit status. See the targets' own words.
+    pub(crate) async fn run(
+        &self,
+        run: &OneOff<'_>,
+        ends: Ends,
+        stop: &CancellationToken,
+    ) -> Result<i64, AttachError> {
+        match self {
+            Self::Docker(target) => target.run(run, ends, stop).boxed().await,
+            Self::Kubernetes(target) => target.run(run, ends, stop).boxed().await,
+        }
+    }
+
+    /// Runs a command in a process that runs already; its exit status.
+    pub(crate) async fn exec(
+        &self,
+        of: Whose<'_>,
+        inside: &Inside<'_>,
+        ends: Ends,
+        stop: &CancellationToken,
+    ) -> Result<i64, AttachError> {
+        match self {
+            Self::Docker(target) => target.exec(of.app, inside, ends, stop).boxed().await,
+            Self::Kubernetes(target) => target.exec(of.app, of.adopted, inside, ends, stop).boxed().await,
+        }
+    }
+
+    /// Ends one-off processes that nobody attends to any more: those of a server that has died. Asked only after it was
+    /// seen that a process is there.
+    pub(crate) async fn end_runs(&self, is_attended: &(dyn Fn(&str) -> bool + Sync)) -> anyhow::Result<()> {
+        match self {
+            Self::Docker(target) => Ok(target.end_runs(is_attended).await?),
+            Self::Kubernetes(target) => Ok(target.end_runs(is_attended).await?),
         }
     }
 

@@ -11,7 +11,7 @@ use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
     account, apps, authorizations, buildpacks, builds, config_vars, images, operations, pipelines, processes,
-    releases, teams, users,
+    releases, runs, teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -88,6 +88,9 @@ fn routes() -> Vec<Route> {
         route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
 
         route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::GET,    "/apps/{app}/runs",                        App(Read),       get(runs::list)),
+        route(Method::POST,   "/apps/{app}/runs/{run}/stop",             App(Deploy),     post(runs::stop)),
+        route(Method::GET,    "/apps/{app}/attach",                      App(Deploy),     get(runs::attach)),
         route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
         route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
     ]

@@ -86,6 +86,7 @@ impl TestApi {
             logs: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
+            runs: Default::default(),
             settings: Arc::new(settings),
         };
         let gate = Gate::new(services(platform.clone(), None), Vec::new());

@@ -146,7 +146,7 @@ impl DockerTarget {
             .ok_or(CreateError::NoPort { first: *ports.start(), last: *ports.end() })
     }
 
-    async fn pull(
+    pub(super) async fn pull(
         &self,
         image: &str,
         login: Option<&RegistryLogin>,
@@ -176,7 +176,7 @@ impl DockerTarget {
     }
 }
 
-fn is_missing_image(error: &Error) -> bool {
+pub(super) fn is_missing_image(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, message }
         if message.to_lowercase().contains("no such image"))
 }

@@ -5,6 +5,7 @@
 //! one that is still on trial has none. So whatever dies at whatever moment, `reconcile` finds out what is there.
 //! Per app, one change at a time: rollouts, reconciliation and removal take the app's lock.
 
+mod attach;
 mod create;
 mod gate;
 mod listening;

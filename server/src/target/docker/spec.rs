@@ -23,7 +23,7 @@ pub(super) const SPEC: &str = "dev.slipway.spec";
 const LAYOUT: u32 = 1;
 
 /// Processes and threads that one container may have: room for any app, and an end for a fork bomb.
-const PIDS: i64 = 4096;
+pub(super) const PIDS: i64 = 4096;
 
 /// The engine keeps this much of what a process writes.
 const LOG_FILE_SIZE: &str = "10m";

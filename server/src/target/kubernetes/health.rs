@@ -16,11 +16,13 @@ use crate::target::RolloutError;
 const AT_ONCE: usize = 8;
 
 /// What each verb of the platform needs, per namespace: API group, resource, subresource, verbs. The same as
-/// `deploy/kubernetes/rbac.yaml`, except for what later verbs (`run`, `ps:scale`) will need.
+/// `deploy/kubernetes/rbac.yaml`.
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
-    ("", "pods", "", &["list"]),
+    ("", "pods", "", &["get", "list", "create", "delete"]),
+    ("", "pods", "attach", &["get", "create"]),
+    ("", "pods", "exec", &["get", "create"]),
     ("", "pods", "log", &["get"]),
     ("", "events", "", &["list"]),
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),

@@ -103,7 +103,7 @@ async fn autoscaled(cluster: &Cluster) -> Result<BTreeSet<String>, Fault> {
     Ok(targets.filter(|target| target.kind == "Deployment").map(|target| target.name).collect())
 }
 
-async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
+pub(super) async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
     let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
     let name = cluster.namespace();
     let namespace =

@@ -12,6 +12,7 @@ mod adopted;
 mod adopted_patch;
 mod adopted_set;
 mod apply;
+mod attach;
 mod cluster;
 mod evidence;
 mod fields;

@@ -12,6 +12,7 @@ pub(super) mod pipelines;
 pub(super) mod processes;
 pub(super) mod releases;
 mod render;
+pub(crate) mod runs;
 pub(crate) mod shapes;
 pub(super) mod teams;
 pub(super) mod users;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::access::Role;
 use crate::target::Adoption;
+use crate::target::attached::Screen;
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };
@@ -199,6 +200,56 @@ pub(crate) struct Dyno {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DynoRelease {
     pub(crate) version: i64,
+}
+
+/// A one-off process that runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// `run.4821`
+    pub(crate) name: String,
+    pub(crate) command: String,
+    /// Who is attached to it.
+    pub(crate) user: String,
+    pub(crate) release: DynoRelease,
+    pub(crate) created_at: Timestamp,
+}
+
+/// The first message of who attaches: what is to be run, and where.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    /// Words for the kernel; one alone is a line, as in a Procfile, or the name of a process type.
+    pub(crate) command: Vec<String>,
+    /// The process in which it runs, for example `web.1`; without one it gets a process of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) process: Option<String>,
+    /// On top of the config.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
+    pub(crate) env: std::collections::BTreeMap<String, String>,
+    /// The terminal that it gets; without one it gets pipes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) screen: Option<Screen>,
+    /// Seconds that it may run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) time_limit: Option<u64>,
+}
+
+/// Later texts of who is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sent {
+    /// The terminal has another size now.
+    Screen(Screen),
+    /// Standard input ends.
+    End,
+}
+
+/// The server's text to who is attached: how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Told {
+    Exited { status: i64 },
+    Failed { message: String },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
