@@ -8,7 +8,6 @@ pub(crate) mod testing;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,6 +15,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::access::Principal;
 use crate::domain::names::AppName;
@@ -145,23 +145,28 @@ pub(crate) struct VerbRequest {
 /// typed, output without carriage returns of ours.
 #[derive(Debug, Clone)]
 pub(crate) struct RawLine {
-    raw: Arc<AtomicBool>,
+    raw: CancellationToken,
     /// The client's terminal as it is now; `None` without one.
     pub(crate) screen: watch::Receiver<Option<Screen>>,
 }
 
 impl RawLine {
     pub(crate) fn new(screen: watch::Receiver<Option<Screen>>) -> Self {
-        Self { raw: Arc::default(), screen }
+        Self { raw: CancellationToken::new(), screen }
     }
 
     /// From here on the door does nothing to what goes through.
     pub(crate) fn take_over(&self) {
-        self.raw.store(true, Ordering::Release);
+        self.raw.cancel();
     }
 
     pub(crate) fn is_raw(&self) -> bool {
-        self.raw.load(Ordering::Acquire)
+        self.raw.is_cancelled()
+    }
+
+    /// Until it is taken over.
+    pub(crate) async fn taken_over(&self) {
+        self.raw.cancelled().await;
     }
 }
 

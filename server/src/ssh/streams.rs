@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use russh::server::Handle;
 use russh::{ChannelId, ChannelMsg, ChannelReadHalf};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::doors::{RawLine, Terminal};
@@ -19,6 +21,8 @@ use crate::doors::{RawLine, Terminal};
 pub(super) const OUTPUT_BUFFER: usize = 64 * 1024;
 /// The most that a verb is given on its standard input, in bytes.
 const LARGEST_VERB_INPUT: usize = 1024 * 1024;
+/// How long a verb may take to take a line over on which more is sent than it could be given.
+const TAKE_OVER_DEADLINE: Duration = Duration::from_secs(10);
 /// SSH's number for standard error.
 const STANDARD_ERROR: u32 = 1;
 
@@ -53,6 +57,10 @@ pub(super) fn verb_input(
         let mut room = LARGEST_VERB_INPUT;
         let mut chunks = Box::pin(chunks(input));
         while let Some(chunk) = chunks.next().await {
+            // Who sends much may be about to be taken over by a verb that is still asking the platform.
+            if terminal == Terminal::None && chunk.len() > room {
+                drop(timeout(TAKE_OVER_DEADLINE, raw_line.taken_over()).await);
+            }
             if raw_line.is_raw() {
                 // Here waiting is the point, as for a pack: the process sets the pace.
                 if let Some(buffer) = &mut near
