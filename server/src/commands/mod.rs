@@ -16,6 +16,7 @@ mod here;
 mod keys;
 mod login;
 mod people;
+mod output;
 mod processes;
 mod releases;
 mod rollback;

@@ -101,6 +101,7 @@ impl Session {
             Verb::BuildpacksDockerfile => buildpacks::of_app(self).await,
             Verb::Releases(args) => releases::list(self, args).await,
             Verb::ReleasesInfo { release } => releases::info(self, release).await,
+            Verb::ReleasesOutput(args) => releases::output(self, args).await,
             Verb::Rollback(args) => rollback::roll_back(self, args).await,
             Verb::Builds(args) => builds::list(self, args).await,
             Verb::BuildsInfo { build } => builds::info(self, build).await,

@@ -49,9 +49,12 @@ fn pull_reference(platform: &Platform, code: &Code) -> String {
     platform.registry.pull_reference(repository, tag, &code.digest)
 }
 
+pub(crate) fn blueprint_of(code: &Code) -> anyhow::Result<Blueprint> {
+    serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
+}
+
 fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<Process>> {
-    let blueprint: Blueprint =
-        serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")?;
+    let blueprint = blueprint_of(code)?;
     let rollout = &platform.settings.rollout;
     let processes = blueprint.processes.iter().map(|(name, command)| Process {
         name: name.clone(),

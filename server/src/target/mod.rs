@@ -3,6 +3,7 @@
 //! A target knows workloads, not apps of the platform: it is handed everything that it needs. It converges: asked
 //! twice for the same workload it does nothing the second time, and a lower version never replaces a higher one.
 
+pub(crate) mod batch;
 pub(crate) mod docker;
 pub(crate) mod kubernetes;
 

@@ -20,7 +20,7 @@ use super::spec::{self, Init, Placement, Slot};
 use crate::target::{Process, Workload};
 
 /// Attempts to create and start one container; each failed one removes a cause (no image, name or port taken).
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// Ports that are looked at for a free one.
 const PORTS_LOOKED_AT: usize = 200;
@@ -68,7 +68,10 @@ impl DockerTarget {
             match self.attempt(workload, process, slot, placement).await {
                 Ok(started) => return Ok(started),
                 Err(error) if is_missing_image(&error) => self.pull(workload, stop).await?,
-                Err(error) => obstacle = self.overcome(workload, slot, error).await?,
+                Err(error) => {
+                    let name = spec::container_name(&self.settings.platform, workload, slot);
+                    obstacle = self.overcome(&name, error).await?;
+                },
             }
         }
         Err(obstacle)
@@ -106,18 +109,13 @@ impl DockerTarget {
     }
 
     /// Removes what stood in the way, so that the next attempt may succeed; gives back what it was.
-    async fn overcome(
-        &self,
-        workload: &Workload,
-        slot: &Slot,
-        error: Error,
-    ) -> Result<CreateError, CreateError> {
+    pub(super) async fn overcome(&self, name: &str, error: Error) -> Result<CreateError, CreateError> {
         let Error::DockerResponseServerError { status_code, message } = error else {
             return Err(CreateError::Unreachable(error));
         };
         if status_code == 409 {
             // Left by a rollout of this very version that did not end.
-            self.discard(&spec::container_name(&self.settings.platform, workload, slot)).await;
+            self.discard(name).await;
         } else if message.contains("docker-init") {
             tracing::warn!("This engine has no docker-init: processes run without an init");
             self.shared.without_init.store(true, Ordering::Relaxed);
@@ -128,10 +126,12 @@ impl DockerTarget {
     }
 
     fn placement(&self, process: &Process) -> Result<Placement, CreateError> {
-        let without_init = self.shared.without_init.load(Ordering::Relaxed);
-        let init = if without_init { Init::None } else { Init::Engine };
         let host_port = process.port.map(|_| self.free_port()).transpose()?;
-        Ok(Placement { host_port, init })
+        Ok(Placement { host_port, init: self.init() })
+    }
+
+    pub(super) fn init(&self) -> Init {
+        if self.shared.without_init.load(Ordering::Relaxed) { Init::None } else { Init::Engine }
     }
 
     /// Taken at random, so that containers that start at the same time rarely choose the same.
@@ -144,7 +144,7 @@ impl DockerTarget {
             .ok_or(CreateError::NoPort { first: *ports.start(), last: *ports.end() })
     }
 
-    async fn pull(&self, workload: &Workload, stop: &CancellationToken) -> Result<(), CreateError> {
+    pub(super) async fn pull(&self, workload: &Workload, stop: &CancellationToken) -> Result<(), CreateError> {
         let failed = |reason: String| CreateError::Pull { image: workload.image.clone(), reason };
         let credentials = workload.pull.as_ref().map(|login| DockerCredentials {
             username: Some(login.username.clone()),
@@ -168,7 +168,7 @@ impl DockerTarget {
     }
 }
 
-fn is_missing_image(error: &Error) -> bool {
+pub(super) fn is_missing_image(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, message }
         if message.to_lowercase().contains("no such image"))
 }

@@ -5,6 +5,7 @@
 //! one that is still on trial has none. So whatever dies at whatever moment, `reconcile` finds out what is there.
 //! Per app, one change at a time: rollouts, reconciliation and removal take the app's lock.
 
+mod batch;
 mod create;
 mod gate;
 mod listening;
@@ -116,6 +117,7 @@ impl DockerTarget {
         self.router.remove_route(app).await?;
         let members = self.members(Some(app)).await?;
         self.retire_now(members).await;
+        self.remove_batches_of(app).await?;
         *highest = 0;
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Live {
     }
 }
 
-fn stranger(kind: &str, name: &str, cluster: &Cluster) -> Halt {
+pub(super) fn stranger(kind: &str, name: &str, cluster: &Cluster) -> Halt {
     Halt::Failed(format!(
         "{kind} {name} in namespace {} was not made for this app by this platform, and is left alone. Rename or delete \
          it, or let the app adopt that Deployment.",
@@ -103,7 +103,7 @@ async fn autoscaled(cluster: &Cluster) -> Result<BTreeSet<String>, Fault> {
     Ok(targets.filter(|target| target.kind == "Deployment").map(|target| target.name).collect())
 }
 
-async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
+pub(super) async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {
     let namespaces: Api<Namespace> = Api::all(cluster.client().clone());
     let name = cluster.namespace();
     let namespace =

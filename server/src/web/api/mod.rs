@@ -7,6 +7,7 @@ pub(super) mod buildpacks;
 pub(super) mod builds;
 pub(crate) mod config_vars;
 pub(super) mod operations;
+mod output;
 pub(super) mod processes;
 pub(super) mod releases;
 mod render;
