@@ -86,12 +86,7 @@ pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<
 }
 
 /// Prints the text of a build to its end; a build that did not succeed is the verb's failure.
-async fn follow(
-    session: &mut Session,
-    app: &AppName,
-    number: i64,
-    reading: Reading,
-) -> Result<(), Failure> {
+async fn follow(session: &mut Session, app: &AppName, number: i64, reading: Reading) -> Result<(), Failure> {
     let number = number.to_string();
     output::print(session, &of(app, &[&number, "output"]), &reading).await?;
     if reading.no_follow {

@@ -87,7 +87,9 @@ pub(crate) async fn phase_of(
     release: ReleaseId,
     kind: BatchKind,
 ) -> sqlx::Result<Option<Batch>> {
-    select_batches!("WHERE release_id = $1 AND kind = $2", release.0, kind.as_str()).fetch_optional(conn).await
+    select_batches!("WHERE release_id = $1 AND kind = $2", release.0, kind.as_str())
+        .fetch_optional(conn)
+        .await
 }
 
 /// Marks it as running, from the first time on; `Lost` if it is over already.

@@ -71,7 +71,7 @@ impl DockerTarget {
                 Err(error) => {
                     let name = spec::container_name(&self.settings.platform, workload, slot);
                     obstacle = self.overcome(&name, error).await?;
-                },
+                }
             }
         }
         Err(obstacle)
@@ -144,7 +144,11 @@ impl DockerTarget {
             .ok_or(CreateError::NoPort { first: *ports.start(), last: *ports.end() })
     }
 
-    pub(super) async fn pull(&self, workload: &Workload, stop: &CancellationToken) -> Result<(), CreateError> {
+    pub(super) async fn pull(
+        &self,
+        workload: &Workload,
+        stop: &CancellationToken,
+    ) -> Result<(), CreateError> {
         let failed = |reason: String| CreateError::Pull { image: workload.image.clone(), reason };
         let credentials = workload.pull.as_ref().map(|login| DockerCredentials {
             username: Some(login.username.clone()),

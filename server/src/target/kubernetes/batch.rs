@@ -152,7 +152,8 @@ impl<'a> Course<'a> {
         let (job, pods) = tokio::try_join!(cluster.get::<Job>(&self.job), pods_of(cluster, &self.job))?;
         let Some(job) = job else {
             return Err(Halt::Failed(
-                "its Job was deleted while it ran: somebody did that by hand, or the app was destroyed".to_owned(),
+                "its Job was deleted while it ran: somebody did that by hand, or the app was destroyed"
+                    .to_owned(),
             ));
         };
         let ended = batch_pod::end_of_job(&job);

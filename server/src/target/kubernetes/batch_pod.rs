@@ -106,7 +106,9 @@ mod tests {
         assert_eq!(stage_of(json!({ "waiting": { "reason": "ContainerCreating" } })), Stage::Waits);
         assert_eq!(stage_of(json!({ "running": {} })), Stage::Runs);
         let ended = |exit: i32, reason: &str| {
-            stage_of(json!({ "terminated": { "exitCode": exit, "reason": reason, "message": "no such file" } }))
+            stage_of(
+                json!({ "terminated": { "exitCode": exit, "reason": reason, "message": "no such file" } }),
+            )
         };
         assert_eq!(ended(3, "Error"), Stage::Ended(Ok(Ended::Exited(3))));
         assert_eq!(ended(137, "OOMKilled"), Stage::Ended(Ok(Ended::OutOfMemory)));

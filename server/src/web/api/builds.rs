@@ -59,9 +59,7 @@ pub(in crate::web) async fn output(
     let build = find(&platform.pool, &app, &which).await?;
     let text = match query.stay() {
         Stay::ForWhatIsThere => stored(platform.pool.clone(), build.id, offset),
-        Stay::ToTheEnd => {
-            followed(Follower::new(platform.pool.clone(), &platform.logs, build.id, offset))
-        }
+        Stay::ToTheEnd => followed(Follower::new(platform.pool.clone(), &platform.logs, build.id, offset)),
     };
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
