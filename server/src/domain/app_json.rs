@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let said = AppJson::parse(r#"{ "scripts": [] }"#).expect_err("is refused").to_string();
+        let said = AppJson::parse(r#"{ "scripts": 7 }"#).expect_err("is refused").to_string();
         assert!(said.starts_with("app.json cannot be used: "), "{said}");
     }
 }

@@ -59,9 +59,10 @@ impl Target {
         output: &mpsc::Sender<Bytes>,
         stop: &CancellationToken,
     ) -> Result<Ended, RolloutError> {
+        // On the heap: what waits here is deep, and so is what it is called from.
         match self {
-            Self::Docker(target) => target.run_batch(batch, output, stop).await,
-            Self::Kubernetes(target) => target.run_batch(batch, output, stop).await,
+            Self::Docker(target) => Box::pin(target.run_batch(batch, output, stop)).await,
+            Self::Kubernetes(target) => Box::pin(target.run_batch(batch, output, stop)).await,
         }
     }
 

@@ -40,10 +40,10 @@ impl KubernetesTarget {
         output: &mpsc::Sender<Bytes>,
         stop: &CancellationToken,
     ) -> Result<Ended, RolloutError> {
-        let running = async {
+        let running = Box::pin(async {
             self.ensure_job(batch).await?;
             Course::new(self, batch).follow(output).await
-        };
+        });
         match stop.run_until_cancelled(running).await {
             Some(Ok(ended)) => Ok(ended),
             Some(Err(halt)) => Err(halt.into()),
@@ -140,7 +140,7 @@ impl<'a> Course<'a> {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            if let Some(ended) = self.look(output).await? {
+            if let Some(ended) = Box::pin(self.look(output)).await? {
                 return Ok(ended);
             }
         }
