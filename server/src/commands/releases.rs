@@ -117,6 +117,8 @@ fn facts(release: &Release) -> Vec<[String; 2]> {
     ];
     let known = optional.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
     facts.extend(known);
+    let images = release.images.iter().map(|(name, image)| [format!("Image of {name}:"), image.clone()]);
+    facts.extend(images);
     facts.extend(release.phases.iter().map(|phase| {
         let exit = phase.exit_status.map_or_else(String::new, |status| format!(", exit status {status}"));
         [format!("{}:", in_words(&phase.name)), format!("{}{exit} ({})", phase.status, phase.command)]

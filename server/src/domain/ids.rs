@@ -45,6 +45,10 @@ id!(
     BatchId
 );
 id!(
+    /// A pipeline of apps.
+    PipelineId
+);
+id!(
     /// A person or a machine with an account.
     UserId
 );

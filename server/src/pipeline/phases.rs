@@ -142,7 +142,14 @@ async fn batch_of(
     release: &Release,
     stored: &batches::Batch,
 ) -> anyhow::Result<Option<Batch>> {
-    let Some(of) = workload::of(platform, app, release).await? else { return Ok(None) };
+    let (Some(mut of), Some(blueprint)) =
+        (workload::of(platform, app, release).await?, blueprint_of(release)?)
+    else {
+        return Ok(None);
+    };
+    if let Some(image) = blueprint.batch_image {
+        of.image = image.at(platform.registry.pull_address());
+    }
     Ok(Some(Batch {
         id: stored.id,
         name: stored.kind.as_str().to_owned(),

@@ -8,6 +8,7 @@ mod fences;
 mod inspecting;
 mod keeping_up;
 mod phases;
+mod prebuilt;
 mod releasing;
 
 use std::time::Duration;

@@ -114,7 +114,9 @@ impl DockerTarget {
         for _ in 0..ATTEMPTS {
             match self.start_batch(batch, &name).await {
                 Ok(id) => return Ok(id),
-                Err(error) if is_missing_image(&error) => self.pull(&batch.of, stop).await?,
+                Err(error) if is_missing_image(&error) => {
+                    self.pull(&batch.of.image, batch.of.pull.as_ref(), stop).await?;
+                }
                 Err(error) => obstacle = self.overcome(&name, error).await?,
             }
         }

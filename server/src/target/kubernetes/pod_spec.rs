@@ -101,6 +101,7 @@ fn container(workload: &Workload, process: &Process) -> Container {
             }),
             ..Default::default()
         }),
+        image: Some(workload.image_of(process).to_owned()),
         ..bare_container(workload, process.name.as_str(), &process.command, &process.limits)
     }
 }
