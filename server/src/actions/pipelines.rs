@@ -168,6 +168,9 @@ impl Platform {
                 *image = self.brought_to(target, image.clone(), &format!("{tag}-{name}")).await?;
             }
         }
+        if let Some(image) = &mut blueprint.batch_image {
+            *image = self.brought_to(target, image.clone(), &format!("{tag}-batch")).await?;
+        }
         as_code(code.commit.clone(), &blueprint)
     }
 }

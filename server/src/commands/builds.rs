@@ -1,20 +1,15 @@
 //! Builds and what they wrote.
 
 use axum::http::Method;
-use futures::TryStreamExt;
 
-use super::client::{ClientError, path};
+use super::client::path;
 use super::failure::Failure;
-use super::grammar::{BuildsOutput, BuildsRetry, Newest};
+use super::grammar::{BuildsOutput, BuildsRetry, Newest, Reading};
+use super::output;
 use super::run::Session;
 use super::text::{duration, short, when};
 use crate::domain::names::AppName;
 use crate::web::api::shapes::{Build, Release};
-
-/// How often a broken connection is made again before the verb gives up; each byte that arrives starts the count anew.
-const RECONNECTS: usize = 5;
-/// Between two tries to connect again.
-const RECONNECT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) async fn list(session: &mut Session, args: Newest) -> Result<(), Failure> {
     let app = session.app(None).await?;
@@ -87,27 +82,14 @@ fn facts(build: &Build) -> Vec<[String; 2]> {
 pub(super) async fn output(session: &mut Session, args: BuildsOutput) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let build = find(session, &app, args.build.clone()).await?;
-    follow(session, &app, build.number, args).await
+    follow(session, &app, build.number, args.reading).await
 }
 
 /// Prints the text of a build to its end; a build that did not succeed is the verb's failure.
-async fn follow(
-    session: &mut Session,
-    app: &AppName,
-    number: i64,
-    args: BuildsOutput,
-) -> Result<(), Failure> {
+async fn follow(session: &mut Session, app: &AppName, number: i64, reading: Reading) -> Result<(), Failure> {
     let number = number.to_string();
-    let mut reader = Reader { offset: args.offset, tries: 0 };
-    let follow = if args.no_follow { "" } else { "&follow=1" };
-    while let Err(broken) = reader.read(session, &of(app, &[&number, "output"]), follow).await? {
-        reader.tries += 1;
-        if reader.tries > RECONNECTS {
-            return Err(broken.into());
-        }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
-    }
-    if args.no_follow {
+    output::print(session, &of(app, &[&number, "output"]), &reading).await?;
+    if reading.no_follow {
         return Ok(());
     }
     let build: Build = session.client.get(&of(app, &[&number])).await?;
@@ -162,48 +144,12 @@ pub(super) async fn retry(session: &mut Session, args: BuildsRetry) -> Result<()
     if args.detach {
         return Ok(());
     }
-    follow(session, &app, build.number, BuildsOutput { build: None, offset: 0, no_follow: false }).await
+    follow(session, &app, build.number, Reading { offset: 0, no_follow: false }).await
 }
 
 fn ending(build: &Build) -> String {
     let reason = build.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("build #{} is {}{reason}", build.number, state(build))
-}
-
-/// Where reading stands: a connection that breaks is made again from there.
-struct Reader {
-    offset: u64,
-    tries: usize,
-}
-
-impl Reader {
-    /// Prints what comes; the inner error says that the connection broke and can be made again.
-    async fn read(
-        &mut self,
-        session: &mut Session,
-        path: &str,
-        follow: &str,
-    ) -> Result<Result<(), ClientError>, Failure> {
-        let address = format!("{path}?offset={}{follow}", self.offset);
-        let mut text = match session.client.stream(&address).await {
-            Ok(text) => text,
-            Err(refused @ (ClientError::Refused(_) | ClientError::Foreign { .. })) => {
-                return Err(refused.into());
-            }
-            Err(broken) => return Ok(Err(broken)),
-        };
-        loop {
-            match text.try_next().await {
-                Ok(Some(chunk)) => {
-                    self.tries = 0;
-                    self.offset += u64::try_from(chunk.len()).unwrap_or(0);
-                    session.terminal.bytes(&chunk).await?;
-                }
-                Ok(None) => return Ok(Ok(())),
-                Err(broken) => return Ok(Err(broken)),
-            }
-        }
-    }
 }
 
 /// The build named, or the newest.

@@ -84,6 +84,10 @@ pub(crate) enum Verb {
     #[command(name = "releases:info")]
     ReleasesInfo { release: Option<String> },
 
+    /// Print what a release phase wrote, and follow it to its end: of the newest release that has one, or for example v12
+    #[command(name = "releases:output")]
+    ReleasesOutput(ReleasesOutput),
+
     /// Go back to an earlier release, code and config: the one before the current, or for example v12
     #[command(visible_alias = "releases:rollback")]
     Rollback(Rollback),
@@ -269,6 +273,21 @@ pub(crate) struct Newest {
 pub(crate) struct BuildsOutput {
     /// The number; the newest if left out
     pub(crate) build: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReleasesOutput {
+    /// For example v12; the newest that has a release phase if left out
+    pub(crate) release: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// Which stretch of a text is printed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Reading {
     /// Begin at this byte of the text
     #[arg(long, default_value_t = 0)]
     pub(crate) offset: u64,

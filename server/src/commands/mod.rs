@@ -18,6 +18,7 @@ mod images;
 mod keyboard;
 mod keys;
 mod login;
+mod output;
 mod people;
 mod pipelines;
 mod processes;

@@ -2,7 +2,7 @@
 
 use super::client::path;
 use super::failure::Failure;
-use super::grammar::Newest;
+use super::grammar::{Newest, ReleasesOutput};
 use super::run::Session;
 use super::text::when;
 use crate::web::api::shapes::Release;
@@ -58,6 +58,36 @@ pub(super) async fn info(session: &mut Session, which: Option<String>) -> Result
     session.terminal.rows(&facts(&release)).await
 }
 
+pub(super) async fn output(session: &mut Session, args: ReleasesOutput) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let which = match args.release {
+        Some(which) => which,
+        None => newest_with_output(session, app.as_str()).await?,
+    };
+    let one = path(&["apps", app.as_str(), "releases", &which]);
+    let text = path(&["apps", app.as_str(), "releases", &which, "output"]);
+    super::output::print(session, &text, &args.reading).await?;
+    let release: Release = session.client.get(&one).await?;
+    let failed = release.phases.into_iter().find(|phase| phase.status == "failed");
+    match failed {
+        Some(phase) if !args.reading.no_follow => {
+            let why = phase.reason.unwrap_or_default();
+            Err(Failure::refused(format!("{} of v{} ({}) {why}", phase.name, release.version, phase.command)))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn newest_with_output(session: &Session, app: &str) -> Result<String, Failure> {
+    let rows = session.client.newest::<Release>(&path(&["apps", app, "releases"]), 1000).await?;
+    let newest = rows.into_iter().find(|release| release.output_stream_url.is_some());
+    newest.map(|release| release.version.to_string()).ok_or_else(|| {
+        Failure::refused(format!(
+            "no release of {app} has had a release phase: a `release:` line in the Procfile makes one"
+        ))
+    })
+}
+
 /// The current release; before there is one, the newest.
 async fn newest_that_matters(session: &Session, app: &str) -> Result<Release, Failure> {
     let mut rows = session.client.newest::<Release>(&path(&["apps", app, "releases"]), 1000).await?;
@@ -89,5 +119,13 @@ fn facts(release: &Release) -> Vec<[String; 2]> {
     facts.extend(known);
     let images = release.images.iter().map(|(name, image)| [format!("Image of {name}:"), image.clone()]);
     facts.extend(images);
+    facts.extend(release.phases.iter().map(|phase| {
+        let exit = phase.exit_status.map_or_else(String::new, |status| format!(", exit status {status}"));
+        [format!("{}:", in_words(&phase.name)), format!("{}{exit} ({})", phase.status, phase.command)]
+    }));
     facts
+}
+
+fn in_words(phase: &str) -> &str {
+    if phase == "release" { "Release phase" } else { "Postdeploy" }
 }

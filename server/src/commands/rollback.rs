@@ -6,7 +6,7 @@ use axum::http::Method;
 
 use super::client::path;
 use super::failure::Failure;
-use super::grammar::Rollback;
+use super::grammar::{Reading, Rollback};
 use super::run::Session;
 use crate::domain::names::AppName;
 use crate::web::api::shapes::{NewRelease, Release, WhichRelease};
@@ -56,10 +56,28 @@ pub(super) async fn announce_and_wait(
     version: i64,
 ) -> Result<(), Failure> {
     session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
+    show_phase(session, app, version).await?;
     let release = ended(session, app, version).await?;
     let word = if release.status == "succeeded" { "done" } else { "failed" };
     session.terminal.line(format!("{word}, v{version}")).await?;
     refuse_failed(session, app, &release, kept).await
+}
+
+/// Prints what the release phase writes, as it comes; nothing if there is none.
+async fn show_phase(session: &mut Session, app: &AppName, version: i64) -> Result<(), Failure> {
+    let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
+    let begun = Instant::now();
+    let mut release: Release = session.client.get(&one).await?;
+    while release.status == "pending" && release.output_stream_url.is_none() && begun.elapsed() < PATIENCE {
+        tokio::time::sleep(POLL).await;
+        release = session.client.get(&one).await?;
+    }
+    if release.output_stream_url.is_none() {
+        return Ok(());
+    }
+    session.terminal.line("running its release phase").await?;
+    let text = path(&["apps", app.as_str(), "releases", &version.to_string(), "output"]);
+    super::output::print(session, &text, &Reading { offset: 0, no_follow: false }).await
 }
 
 /// Waits for a release that brings its own code, with `doing... done, v12` around the wait; the release. One that failed
@@ -73,6 +91,7 @@ pub(super) async fn follow(
     let quiet = session.options.json;
     if !quiet {
         session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
+        show_phase(session, app, version).await?;
     }
     let release = ended(session, app, version).await?;
     let word = if release.status == "succeeded" { "done" } else { "failed" };

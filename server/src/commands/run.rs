@@ -101,6 +101,7 @@ impl Session {
             Verb::BuildpacksDockerfile => buildpacks::of_app(self).await,
             Verb::Releases(args) => releases::list(self, args).await,
             Verb::ReleasesInfo { release } => releases::info(self, release).await,
+            Verb::ReleasesOutput(args) => releases::output(self, args).await,
             Verb::Rollback(args) => rollback::roll_back(self, args).await,
             Verb::ContainerRelease(args) => images::release(self, args).await,
             Verb::Pipelines => pipelines::list(self).await,

@@ -26,7 +26,7 @@ pub(crate) struct BuildSettings {
     #[arg(id = "build-idle-deadline", long = "build-idle-deadline", env = "SLIPWAY_BUILD_IDLE_DEADLINE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) idle_deadline: Duration,
 
-    /// How much of a build's log is kept; the rest is cut with a mark.
+    /// How much of a log (of a build, of a release phase) is kept; the rest is cut with a mark.
     #[arg(id = "build-log-bytes", long = "build-log-bytes", env = "SLIPWAY_BUILD_LOG_BYTES", default_value = "16MiB", value_parser = value::bytes, value_name = "SIZE")]
     pub(crate) log_bytes: u64,
 
@@ -182,6 +182,10 @@ pub(crate) struct RolloutSettings {
     /// How long a rollout may take in all before the last good release comes back.
     #[arg(id = "rollout-deadline", long = "rollout-deadline", env = "SLIPWAY_ROLLOUT_DEADLINE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) deadline: Duration,
+
+    /// How long a release phase or a postdeploy script may run before it is ended.
+    #[arg(id = "release-phase-deadline", long = "release-phase-deadline", env = "SLIPWAY_RELEASE_PHASE_DEADLINE", default_value = "30m", value_parser = value::duration, value_name = "DURATION")]
+    pub(crate) phase_deadline: Duration,
 
     /// How long a new process may take until it is healthy.
     #[arg(id = "health-deadline", long = "health-deadline", env = "SLIPWAY_HEALTH_DEADLINE", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]

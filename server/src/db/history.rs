@@ -31,6 +31,8 @@ pub(crate) struct ReleaseEntry {
     pub(crate) finished_at: Option<jiff_sqlx::Timestamp>,
     /// The newest release that succeeded.
     pub(crate) current: bool,
+    /// A release phase or a postdeploy script ran with it, or will.
+    pub(crate) has_output: bool,
 }
 
 /// A build as its history shows it.
@@ -87,7 +89,9 @@ macro_rules! select_releases {
                       r.finished_at AS "finished_at: jiff_sqlx::Timestamp",
                       r.status = 'succeeded' AND NOT EXISTS (
                           SELECT FROM releases newer WHERE newer.app_id = r.app_id
-                              AND newer.status = 'succeeded' AND newer.version > r.version) AS "current!"
+                              AND newer.status = 'succeeded' AND newer.version > r.version) AS "current!",
+                      EXISTS (SELECT FROM batches WHERE batches.release_id = r.id
+                              AND batches.kind IN ('release', 'postdeploy')) AS "has_output!"
                FROM releases r LEFT JOIN builds b ON b.id = r.build_id "# + $tail,
             $($arg),*
         )

@@ -3,12 +3,15 @@
 pub(crate) mod app_lock;
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod batch_log;
+pub(crate) mod batches;
 pub(crate) mod build_log;
 pub(crate) mod builds;
 pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod history;
 pub(crate) mod jobs;
+pub(crate) mod logs;
 pub(crate) mod people;
 pub(crate) mod pipelines;
 pub(crate) mod releases;

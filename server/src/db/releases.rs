@@ -240,11 +240,12 @@ pub(crate) async fn end(
     .map(|result| Fenced::of(&result))
 }
 
-/// Pending releases that no job will take further.
+/// Releases that are pending, or live with a postdeploy script that has not ended, and that no job will take further.
 pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<ReleaseId>> {
     sqlx::query_scalar!(
         r#"SELECT id AS "id: ReleaseId" FROM releases
-           WHERE status = 'pending'
+           WHERE (status = 'pending' OR status = 'succeeded' AND EXISTS (
+                     SELECT 1 FROM batches WHERE release_id = releases.id AND kind = 'postdeploy' AND finished_at IS NULL))
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE status IN ('queued', 'running')
                              AND (payload ->> 'release' = releases.id::text OR payload ->> 'build' = releases.build_id::text))"#,
     )

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::app_json::AppJson;
 use super::image::ImageSource;
 use super::names::ProcessType;
 
@@ -17,6 +18,15 @@ pub(crate) struct Blueprint {
     pub(crate) processes: BTreeMap<ProcessType, Option<String>>,
     /// What a web process is told in `PORT`.
     pub(crate) port: u16,
+    /// What runs before the processes move, at every release; the Procfile's `release` line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) release: Option<String>,
+    /// What runs after the app's first release; `scripts.postdeploy` of app.json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) postdeploy: Option<String>,
+    /// The image that those run in, where it is not the release's own: that of the build they came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) batch_image: Option<ImageSource>,
     /// The images of process types that do not run the one image of a build: prebuilt ones, or what a type had before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) images: BTreeMap<ProcessType, ImageSource>,
@@ -36,22 +46,29 @@ impl Blueprint {
         before: Option<(Self, ImageSource)>,
         named: &BTreeMap<ProcessType, Prebuilt>,
     ) -> Self {
-        let (mut processes, mut images, mut port) = (BTreeMap::new(), BTreeMap::new(), DEFAULT_PORT);
-        if let Some((before, image)) = before {
-            for name in before.processes.keys() {
-                let own = before.images.get(name).unwrap_or(&image);
-                images.insert(name.clone(), own.clone());
-            }
-            (processes, port) = (before.processes, before.port);
-        }
+        let mut next = match before {
+            Some((before, image)) => before.pinned_to(&image),
+            None => Self { processes: BTreeMap::new(), ..Self::new(None, &[]) },
+        };
         for (name, prebuilt) in named {
-            processes.insert(name.clone(), None);
-            images.insert(name.clone(), prebuilt.source.clone());
+            next.processes.insert(name.clone(), None);
+            next.images.insert(name.clone(), prebuilt.source.clone());
             if name.is_web() {
-                port = port_of(&prebuilt.exposed_ports);
+                next.port = port_of(&prebuilt.exposed_ports);
             }
         }
-        Self { processes, port, images }
+        next
+    }
+
+    /// With an image of its own for all that runs: `image`, unless it has another already.
+    fn pinned_to(mut self, image: &ImageSource) -> Self {
+        for name in self.processes.keys() {
+            self.images.entry(name.clone()).or_insert_with(|| image.clone());
+        }
+        if self.release.is_some() || self.postdeploy.is_some() {
+            self.batch_image.get_or_insert_with(|| image.clone());
+        }
+        self
     }
 
     /// The image that stands for the release: web's, or else that of the first type. `None` if it is the build's.
@@ -59,18 +76,29 @@ impl Blueprint {
         self.images.get(&ProcessType::web()).or_else(|| self.images.values().next())
     }
 
-    /// From the Procfile if there is one, else one `web` process with the image's own command. An image that exposes
-    /// exactly one TCP port gets that one as `PORT`.
+    /// From the Procfile if it names a process, else one `web` process with the image's own command. An image that
+    /// exposes exactly one TCP port gets that one as `PORT`.
     pub(crate) fn new(procfile: Option<BTreeMap<ProcessType, String>>, exposed: &[u16]) -> Self {
-        let processes = match procfile {
-            Some(commands) => commands
-                .into_iter()
-                .filter(|(name, _)| !name.is_release_phase())
-                .map(|(name, command)| (name, Some(command)))
-                .collect(),
-            None => BTreeMap::from([(ProcessType::web(), None)]),
+        let (phases, lasting): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            procfile.unwrap_or_default().into_iter().partition(|(name, _)| name.is_release_phase());
+        let processes = if lasting.is_empty() {
+            BTreeMap::from([(ProcessType::web(), None)])
+        } else {
+            lasting.into_iter().map(|(name, command)| (name, Some(command))).collect()
         };
-        Self { processes, port: port_of(exposed), images: BTreeMap::new() }
+        Self {
+            processes,
+            port: port_of(exposed),
+            release: phases.into_values().next(),
+            postdeploy: None,
+            batch_image: None,
+            images: BTreeMap::new(),
+        }
+    }
+
+    /// With what app.json says besides.
+    pub(crate) fn with(self, app_json: &AppJson) -> Self {
+        Self { postdeploy: app_json.postdeploy.clone(), ..self }
     }
 }
 
@@ -104,8 +132,9 @@ mod tests {
 
     #[test]
     fn a_prebuilt_image_takes_the_place_of_its_type_and_the_others_stay_as_they_are() {
-        let procfile = crate::domain::procfile::parse("web: a\nworker: b").expect("parses");
+        let procfile = crate::domain::procfile::parse("web: a\nworker: b\nrelease: c").expect("parses");
         let built = Blueprint::new(Some(procfile), &[5000]);
+        assert_eq!(built.release.as_deref(), Some("c"));
         let image = ImageSource::built("slipway/blog:1", "sha256:0");
         let (web, worker) = (ProcessType::web(), "worker".parse::<ProcessType>().expect("a type"));
 
@@ -114,6 +143,7 @@ mod tests {
         assert_eq!((mixed.port, mixed.processes[&web].as_deref()), (5000, Some("a")));
         assert_eq!((&mixed.images[&web], &mixed.processes[&worker]), (&image, &None));
         assert_eq!(mixed.main_image(), Some(&image));
+        assert_eq!((mixed.release.as_deref(), &mixed.batch_image), (Some("c"), &Some(image.clone())));
 
         let named = BTreeMap::from([(web.clone(), prebuilt("site:1", &[9000]))]);
         let both = Blueprint::prebuilt(Some((mixed, image.clone())), &named);
@@ -134,5 +164,21 @@ mod tests {
         let procfile = crate::domain::procfile::parse("web: a\nrelease: b").expect("parses");
         let blueprint = Blueprint::new(Some(procfile), &[]);
         assert_eq!(blueprint.processes.keys().map(ProcessType::as_str).collect::<Vec<_>>(), ["web"]);
+        assert_eq!(blueprint.release.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_procfile_with_a_release_phase_alone_leaves_web_to_the_image() {
+        let procfile = crate::domain::procfile::parse("release: b").expect("parses");
+        let blueprint = Blueprint::new(Some(procfile), &[]);
+        assert_eq!(blueprint.processes, BTreeMap::from([(ProcessType::web(), None)]));
+    }
+
+    #[test]
+    fn a_blueprint_that_was_stored_before_there_were_phases_is_read() {
+        let stored = serde_json::json!({ "processes": { "web": null }, "port": 8080 });
+        let blueprint: Blueprint = serde_json::from_value(stored.clone()).expect("reads");
+        assert_eq!((&blueprint.release, &blueprint.postdeploy), (&None, &None));
+        assert_eq!(serde_json::to_value(blueprint).expect("writes"), stored);
     }
 }

@@ -41,6 +41,10 @@ id!(
     ReleaseId
 );
 id!(
+    /// A command that runs unattended to its end beside an app's processes.
+    BatchId
+);
+id!(
     /// A pipeline of apps.
     PipelineId
 );

@@ -1,6 +1,8 @@
 //! The words of the platform, pure: no I/O, no async, no SQL.
 
 pub(crate) mod access;
+pub(crate) mod app_json;
+pub(crate) mod batch;
 pub(crate) mod blueprint;
 pub(crate) mod build;
 pub(crate) mod ids;

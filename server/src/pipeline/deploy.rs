@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::rollouts::{Kind, Turn};
-use super::{Line, Stop, workload};
+use super::{Line, Stop, phases, workload};
 use crate::db::apps::App;
 use crate::db::jobs::Fenced;
 use crate::db::releases::{self, Release};
@@ -56,6 +56,10 @@ pub(crate) async fn roll_out(
     let turn = platform.rollouts.enter(app.id, release.version, release.kind()).await;
     let release = load(platform, id).await?;
     if release.status != ReleaseStatus::Pending {
+        drop(turn);
+        if release.status == ReleaseStatus::Succeeded {
+            phases::after(platform, app, &release, transcript).await?;
+        }
         return Ok(as_recorded(release));
     }
     if let Some(newer) = newer_than(platform, &release).await? {
@@ -66,11 +70,14 @@ pub(crate) async fn roll_out(
         return Ok(Rolled::Waiting(format!("v{before} is on its way, and v{version} takes up its code")));
     }
     let release = with_code(platform, app, release).await?;
-    let began = Instant::now();
-    let outcome = move_processes(platform, app, &release, transcript, &turn).await?;
-    metrics::histogram!(ROLLOUT_SECONDS).record(began.elapsed());
-    match outcome {
-        Ok(()) => succeed(platform, app, &release, transcript).await,
+    match carry_out(platform, app, &release, transcript, &turn).await? {
+        Ok(()) => {
+            let rolled = succeed(platform, app, &release, transcript).await?;
+            // A newer release does not wait for what comes after this one.
+            drop(turn);
+            phases::after(platform, app, &release, transcript).await?;
+            Ok(rolled)
+        }
         Err(RolloutError::Failed(reason)) => {
             transcript.warn(&reason).await;
             let summary = reason.lines().next().unwrap_or_default();
@@ -160,14 +167,27 @@ async fn move_processes(
         None => None,
     };
     let interrupt = CancellationToken::new();
-    let mut rollout = Box::pin(platform.target.roll_out(&next, previous.as_ref(), transcript, &interrupt));
-    let overtaken = tokio::select! {
-        outcome = &mut rollout => return Ok(outcome),
-        version = turn.overtaken() => version,
-    };
-    info!("v{} is interrupted by v{overtaken}", release.version);
-    interrupt.cancel();
-    Ok(rollout.await)
+    let began = Instant::now();
+    let rollout = Box::pin(platform.target.roll_out(&next, previous.as_ref(), transcript, &interrupt));
+    let outcome = turn.guard(&interrupt, rollout).await;
+    metrics::histogram!(ROLLOUT_SECONDS).record(began.elapsed());
+    Ok(outcome)
+}
+
+/// The release phase, and once that has succeeded, the processes.
+async fn carry_out(
+    platform: &Platform,
+    app: &App,
+    release: &Release,
+    transcript: &Transcript,
+    turn: &Turn,
+) -> anyhow::Result<Result<(), RolloutError>> {
+    let interrupt = CancellationToken::new();
+    let phase = Box::pin(phases::before(platform, app, release, transcript, &interrupt));
+    match turn.guard(&interrupt, phase).await? {
+        Ok(()) => move_processes(platform, app, release, transcript, turn).await,
+        stopped => Ok(stopped),
+    }
 }
 
 async fn succeed(
@@ -188,6 +208,7 @@ async fn succeed(
     if let Some(commit) = pushed {
         locked.move_branch(&mut tx, commit).await?;
     }
+    phases::plan_postdeploy(&mut tx, app, release).await?;
     tx.commit().await?;
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     // The release is live whatever git says; the upkeep converges the branch too, perhaps at this moment.

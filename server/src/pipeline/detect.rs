@@ -103,15 +103,16 @@ pub(crate) async fn choose(line: &Line, source: &Source) -> Result<Detected, Sto
         Way::Builder { image } => line.transcript.step(format!("Builder: {image}")).await,
     }
     if let Some(processes) = &detected.processes {
-        let names: Vec<&str> = processes.keys().map(ProcessType::as_str).collect();
-        line.transcript.detail(format!("Process types -> {}", names.join(", "))).await;
-        if processes.keys().any(ProcessType::is_release_phase) {
-            line.transcript
-                .warn("The `release` line of the Procfile is not run: Slipway has no release phase yet")
-                .await;
-        }
+        line.transcript.detail(format!("Process types -> {}", lasting(processes))).await;
     }
     Ok(detected)
+}
+
+/// The process types that run on, by name.
+fn lasting(processes: &BTreeMap<ProcessType, String>) -> String {
+    let names: Vec<&str> =
+        processes.keys().filter(|name| !name.is_release_phase()).map(ProcessType::as_str).collect();
+    if names.is_empty() { "web, by the image's own command".to_owned() } else { names.join(", ") }
 }
 
 /// Says which buildpack was taken and why, and what it found.
@@ -190,7 +191,7 @@ impl Detected {
     pub(crate) fn describe(&self) -> String {
         let runs = match &self.processes {
             None => "the image's own command as web".to_owned(),
-            Some(processes) => processes.keys().map(ProcessType::as_str).collect::<Vec<_>>().join(", "),
+            Some(processes) => lasting(processes),
         };
         let with = match &self.way {
             Way::Dockerfile { path } => path.clone(),

@@ -285,13 +285,19 @@ async fn release_and_app(platform: &Platform, id: ReleaseId) -> anyhow::Result<O
     Ok(apps::by_id(&mut conn, release.app_id).await?.map(|app| (app, release.version)))
 }
 
-/// What a rollout without a pusher says goes to the server's log.
+/// What a rollout without a pusher says goes to the server's log; what a release phase writes has a log of its own.
 async fn log_aside(mut spoken: tokio::sync::mpsc::Receiver<bytes::Bytes>) {
     while let Some(text) = spoken.recv().await {
-        for line in String::from_utf8_lossy(&text).lines() {
+        let text = String::from_utf8_lossy(&text);
+        for line in text.lines().filter(|line| ours(line)) {
             info!("{}", line.trim());
         }
     }
+}
+
+/// Whether a line has the beginning of what the platform says by itself.
+fn ours(line: &str) -> bool {
+    ["-----> ", "       ", " !     "].iter().any(|beginning| line.starts_with(beginning))
 }
 
 fn retry(error: anyhow::Error) -> JobError {

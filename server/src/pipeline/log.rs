@@ -1,4 +1,4 @@
-//! A build's log: one writer that sanitises, masks and stores, any number of followers.
+//! A log (of a build, of a batch): one writer that sanitises, masks and stores, any number of followers.
 //!
 //! Invariants: the row is written first, then followers are woken; an event's id is its byte offset in the sanitised
 //! text; a follower registers for the wake-up before it reads. The log never harms the build: while the database is
@@ -17,8 +17,7 @@ use tracing::warn;
 
 use super::mask::Mask;
 use super::sanitise::Sanitiser;
-use crate::db::{build_log, builds};
-use crate::domain::ids::BuildId;
+use crate::db::logs::{self, LogId};
 use crate::transcript::Transcript;
 
 /// Text that may wait for the database, in bytes.
@@ -33,26 +32,27 @@ const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// Wakes followers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogHub {
-    builds: Arc<Mutex<HashMap<BuildId, watch::Sender<()>>>>,
+    logs: Arc<Mutex<HashMap<LogId, watch::Sender<()>>>>,
 }
 
 impl LogHub {
-    /// Something about this build's log has changed.
-    pub(crate) fn wake(&self, build: BuildId) {
-        let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = builds.get(&build) {
+    /// Something about this log has changed.
+    pub(crate) fn wake(&self, log: impl Into<LogId>) {
+        let log = log.into();
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = logs.get(&log) {
             waker.send_replace(());
             if waker.receiver_count() == 0 {
-                builds.remove(&build);
+                logs.remove(&log);
             }
         }
     }
 
-    fn subscribe(&self, build: BuildId) -> watch::Receiver<()> {
-        let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+    fn subscribe(&self, log: LogId) -> watch::Receiver<()> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         // Those of closed logs are never woken again: they go when somebody else comes.
-        builds.retain(|_, waker| waker.receiver_count() > 0);
-        builds.entry(build).or_insert_with(|| watch::channel(()).0).subscribe()
+        logs.retain(|_, waker| waker.receiver_count() > 0);
+        logs.entry(log).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 }
 
@@ -65,12 +65,12 @@ pub(crate) struct LogSettings {
     pub(crate) longest: usize,
 }
 
-/// Opens the log of a build for writing; the task ends when the last `Transcript` is dropped and all is stored.
-pub(crate) fn open(settings: LogSettings, build: BuildId) -> (Transcript, JoinHandle<()>) {
+/// Opens a log for writing; the task ends when the last `Transcript` is dropped and all is stored.
+pub(crate) fn open(settings: LogSettings, log: impl Into<LogId>) -> (Transcript, JoinHandle<()>) {
     let (transcript, chunks) = Transcript::channel();
     let writer = Writer {
         settings,
-        build,
+        log: log.into(),
         sanitiser: Sanitiser::default(),
         waiting: String::new(),
         offset: None,
@@ -83,7 +83,7 @@ pub(crate) fn open(settings: LogSettings, build: BuildId) -> (Transcript, JoinHa
 
 struct Writer {
     settings: LogSettings,
-    build: BuildId,
+    log: LogId,
     sanitiser: Sanitiser,
     waiting: String,
     /// Bytes stored; unknown until the database has been asked.
@@ -134,19 +134,19 @@ impl Writer {
             drop(storing);
             match stored {
                 Ok(stored) => self.settle(&batch, &stored),
-                // The app was destroyed, and the build with it.
+                // The app was destroyed, and all of it.
                 Err(error)
                     if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) =>
                 {
                     self.forget_all();
                 }
                 Err(error) => {
-                    warn!(build.id = %self.build, "Could not store the build's log: {error}");
+                    warn!(log = %self.log, "Could not store a log: {error}");
                     self.is_away = true;
                     // The next append must not overwrite what the lost answer may have stored.
                     self.offset = None;
                     if closed.is_some_and(|closed| closed.elapsed() > LAST_PATIENCE) {
-                        return warn!(build.id = %self.build, "The end of the build's log is lost");
+                        return warn!(log = %self.log, "The end of a log is lost");
                     }
                 }
             }
@@ -188,13 +188,13 @@ impl Writer {
 
     /// Appends the text, up to the longest that a log may be. After a failure it waits before it tells of it.
     fn store(&self, text: &str) -> impl Future<Output = sqlx::Result<Stored>> + Send + use<> {
-        let (pool, build, offset) = (self.settings.pool.clone(), self.build, self.offset);
+        let (pool, log, offset) = (self.settings.pool.clone(), self.log, self.offset);
         let (longest, mut text) = (self.settings.longest, text.to_owned());
         let append = async move {
             let mut conn = pool.acquire().await?;
             let offset = match offset {
                 Some(offset) => offset,
-                None => build_log::length(&mut conn, build).await?,
+                None => logs::length(&mut conn, log).await?,
             };
             let room = longest.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
             let full = text.len() > room;
@@ -205,7 +205,7 @@ impl Writer {
                     " !     The log ends here: it is over the limit of {longest} bytes\n"
                 ));
             }
-            build_log::append(&mut conn, build, offset, text.as_bytes()).await?;
+            logs::append(&mut conn, log, offset, text.as_bytes()).await?;
             Ok(Stored { offset: offset + i64::try_from(text.len()).unwrap_or(i64::MAX), full })
         };
         async move {
@@ -225,7 +225,7 @@ impl Writer {
         if stored.full {
             self.forget_all();
         }
-        self.settings.hub.wake(self.build);
+        self.settings.hub.wake(self.log);
     }
 
     fn forget_all(&mut self) {
@@ -239,13 +239,14 @@ impl Writer {
 pub(crate) struct Follower {
     pool: PgPool,
     changes: watch::Receiver<()>,
-    build: BuildId,
+    log: LogId,
     offset: i64,
 }
 
 impl Follower {
-    pub(crate) fn new(pool: PgPool, hub: &LogHub, build: BuildId, offset: i64) -> Self {
-        Self { pool, changes: hub.subscribe(build), build, offset }
+    pub(crate) fn new(pool: PgPool, hub: &LogHub, log: impl Into<LogId>, offset: i64) -> Self {
+        let log = log.into();
+        Self { pool, changes: hub.subscribe(log), log, offset }
     }
 
     /// The next text; `None` when the log is closed and read to its end. Cancel-safe.
@@ -257,8 +258,8 @@ impl Follower {
             self.changes.mark_unchanged();
             let mut conn = self.pool.acquire().await?;
             // Asked before the text is read: closed now means that no text comes after what the read finds.
-            let closed = builds::by_id(&mut conn, self.build).await?.is_none_or(|build| build.log_closed);
-            let text = build_log::read_from(&mut conn, self.build, self.offset).await?;
+            let closed = logs::is_closed(&mut conn, self.log).await?;
+            let text = logs::read_from(&mut conn, self.log, self.offset).await?;
             drop(conn);
             if !text.is_empty() {
                 self.offset += i64::try_from(text.len()).unwrap_or(0);

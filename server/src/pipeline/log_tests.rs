@@ -3,7 +3,9 @@
 use secrecy::SecretString;
 
 use super::*;
+use crate::db::builds;
 use crate::db::testing::TestDatabase;
+use crate::domain::ids::BuildId;
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -236,5 +238,5 @@ async fn the_hub_forgets_builds_that_nobody_follows() {
         drop(Follower::new(database.pool.clone(), &hub, BuildId::new(), 0));
     }
     let _one = Follower::new(database.pool.clone(), &hub, BuildId::new(), 0);
-    assert_eq!(hub.builds.lock().expect("no panic").len(), 1);
+    assert_eq!(hub.logs.lock().expect("no panic").len(), 1);
 }

@@ -3,6 +3,7 @@
 //! Invariants: what a stage made is stored before the next one begins, so that a crash resumes after it; the pusher only
 //! follows the log; every write of a worker carries its fence.
 
+mod batch;
 mod build;
 mod builder;
 pub(crate) mod cancels;
@@ -11,6 +12,7 @@ pub(crate) mod detect;
 pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod mask;
+mod phases;
 mod push;
 mod release;
 mod reuse;

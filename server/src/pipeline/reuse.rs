@@ -13,7 +13,7 @@ use crate::docker::Engine;
 use crate::docker::build::Recipe;
 
 /// Changes when the way of building changes, so that images of an older Slipway are not taken for new ones.
-pub(super) const GENERATION: &str = "1";
+pub(super) const GENERATION: &str = "2";
 /// The id of the secret with all config vars, as a shell's exports.
 pub(crate) const CONFIG_SECRET: &str = "config";
 /// The build argument that changes when a config var does.

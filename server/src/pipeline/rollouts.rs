@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedMutexGuard, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::domain::ids::AppId;
 
@@ -87,6 +89,18 @@ impl Rollouts {
 }
 
 impl Turn {
+    /// Lets `work` go on until it ends; once a newer release overtakes this one, by its token.
+    pub(crate) async fn guard<T>(&self, interrupt: &CancellationToken, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let newer = tokio::select! {
+            outcome = &mut work => return outcome,
+            newer = self.overtaken() => newer,
+        };
+        info!("v{} is interrupted by v{newer}", self.version);
+        interrupt.cancel();
+        work.await
+    }
+
     /// Waits until a newer release overtakes this one; its version.
     pub(crate) async fn overtaken(&self) -> i64 {
         let mut newest = self.newest.clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use slipway_buildpacks::{Choice, DetectError, Unreadable};
 
 use super::{Line, Stop};
+use crate::domain::app_json::{AppJson, AppJsonError};
 use crate::git::snapshot::{Entry, EntryKind, Finding, Snapshot, SnapshotError, SnapshotLimits};
 use crate::git::{Oid, Repository};
 
@@ -15,6 +16,8 @@ pub(crate) struct Source {
     pub(crate) snapshot: Arc<Snapshot>,
     /// What the tree says of how it wants to be built.
     pub(crate) choice: Choice,
+    /// What its app.json says of how it is run.
+    pub(crate) app_json: AppJson,
     /// The folder of the commit's tree that this is; `None` for the root.
     pub(crate) folder: Option<String>,
 }
@@ -61,11 +64,19 @@ impl Source {
         let named = choice.folder.as_ref().filter(|_| folder.is_none()).map(|named| named.value.clone());
         let Some(named) = named else {
             let folder = folder.map(str::to_owned);
-            return Ok((Self { snapshot: Arc::new(snapshot), choice, folder }, findings));
+            return Ok((Self::read(snapshot, choice, folder)?, findings));
         };
         let (snapshot, findings) = Snapshot::of(repository, commit, Some(&named), limits)?;
         let choice = Choice::of(&Tree::of(&snapshot))?.or(choice);
-        Ok((Self { snapshot: Arc::new(snapshot), choice, folder: Some(named) }, findings))
+        Ok((Self::read(snapshot, choice, Some(named))?, findings))
+    }
+
+    fn read(snapshot: Snapshot, choice: Choice, folder: Option<String>) -> Result<Self, SourceError> {
+        let app_json = match slipway_buildpacks::Source::read(&Tree::of(&snapshot), "app.json")? {
+            Some(bytes) => AppJson::parse(&slipway_buildpacks::text_of(&bytes))?,
+            None => AppJson::default(),
+        };
+        Ok(Self { snapshot: Arc::new(snapshot), choice, app_json, folder })
     }
 }
 
@@ -120,6 +131,12 @@ impl From<DetectError> for SourceError {
             DetectError::Unreadable(unreadable) => unreadable.into(),
             said => Self::Pushers(said.to_string()),
         }
+    }
+}
+
+impl From<AppJsonError> for SourceError {
+    fn from(error: AppJsonError) -> Self {
+        Self::Pushers(error.to_string())
     }
 }
 

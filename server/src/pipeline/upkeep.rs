@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{jobs, workload};
+use super::{batch, jobs, workload};
 use crate::db::apps::{self, App};
 use crate::db::{self, builds, releases};
 use crate::git::Oid;
@@ -81,6 +81,9 @@ pub(crate) async fn converge(platform: &Platform) {
     }
     if let Err(error) = platform.target.end_runs(&|name| platform.runs.has(name)).await {
         warn!("One-off processes that nobody attends to could not be ended: {error:#}");
+    }
+    if let Err(error) = batch::sweep(platform).await {
+        warn!("What batches have left could not be looked for: {error:#}");
     }
     if let Err(error) = platform.target.reconcile(&desired).await {
         warn!("The target could not be reconciled: {error:#}");

@@ -4,6 +4,7 @@
 //! twice for the same workload it does nothing the second time, and a lower version never replaces a higher one.
 
 pub(crate) mod attached;
+pub(crate) mod batch;
 pub(crate) mod docker;
 pub(crate) mod kubernetes;
 

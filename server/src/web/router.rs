@@ -63,6 +63,7 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
         route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
         route(Method::GET,    "/apps/{app}/releases/{release}",          App(Read),       get(releases::info)),
+        route(Method::GET,    "/apps/{app}/releases/{release}/output",   App(Read),       get(releases::output)),
 
         route(Method::POST,   "/apps/{app}/container:release",           App(Deploy),     post(images::release)),
 

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::api::shapes::Doors;
 use super::auth::Gate;
@@ -68,7 +69,8 @@ impl TestApi {
         let target = DockerTarget::new(
             engine.api().clone(),
             router.control.clone(),
-            Settings::new("api-test", Duration::from_secs(1)),
+            // Each its own: the upkeep of one must not take another's for strangers.
+            Settings::new(&format!("t{}", &Uuid::new_v4().simple().to_string()[..8]), Duration::from_secs(1)),
             Default::default(),
         );
         let settings = config::tests::serve(&[]);

@@ -20,7 +20,7 @@ use super::spec::{self, Init, Placement, Slot};
 use crate::target::{Process, RegistryLogin, Workload};
 
 /// Attempts to create and start one container; each failed one removes a cause (no image, name or port taken).
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// Ports that are looked at for a free one.
 const PORTS_LOOKED_AT: usize = 200;
@@ -70,7 +70,10 @@ impl DockerTarget {
                 Err(error) if is_missing_image(&error) => {
                     self.pull(workload.image_of(process), workload.pull.as_ref(), stop).await?
                 }
-                Err(error) => obstacle = self.overcome(workload, slot, error).await?,
+                Err(error) => {
+                    let name = spec::container_name(&self.settings.platform, workload, slot);
+                    obstacle = self.overcome(&name, error).await?;
+                }
             }
         }
         Err(obstacle)
@@ -108,18 +111,13 @@ impl DockerTarget {
     }
 
     /// Removes what stood in the way, so that the next attempt may succeed; gives back what it was.
-    async fn overcome(
-        &self,
-        workload: &Workload,
-        slot: &Slot,
-        error: Error,
-    ) -> Result<CreateError, CreateError> {
+    pub(super) async fn overcome(&self, name: &str, error: Error) -> Result<CreateError, CreateError> {
         let Error::DockerResponseServerError { status_code, message } = error else {
             return Err(CreateError::Unreachable(error));
         };
         if status_code == 409 {
             // Left by a rollout of this very version that did not end.
-            self.discard(&spec::container_name(&self.settings.platform, workload, slot)).await;
+            self.discard(name).await;
         } else if message.contains("docker-init") {
             tracing::warn!("This engine has no docker-init: processes run without an init");
             self.shared.without_init.store(true, Ordering::Relaxed);
@@ -130,10 +128,12 @@ impl DockerTarget {
     }
 
     fn placement(&self, process: &Process) -> Result<Placement, CreateError> {
-        let without_init = self.shared.without_init.load(Ordering::Relaxed);
-        let init = if without_init { Init::None } else { Init::Engine };
         let host_port = process.port.map(|_| self.free_port()).transpose()?;
-        Ok(Placement { host_port, init })
+        Ok(Placement { host_port, init: self.init() })
+    }
+
+    pub(super) fn init(&self) -> Init {
+        if self.shared.without_init.load(Ordering::Relaxed) { Init::None } else { Init::Engine }
     }
 
     /// Taken at random, so that containers that start at the same time rarely choose the same.

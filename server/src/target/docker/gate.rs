@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::create::Started;
 use super::{DockerTarget, listening};
 use crate::domain::names::AppName;
-use crate::target::Check;
+use crate::target::{Check, batch};
 
 /// For one probe: a server that hangs on its first request is asked again.
 const PROBE: Duration = Duration::from_secs(5);
@@ -208,11 +208,7 @@ fn pause(waited: Duration) -> Duration {
 fn meaning(code: i64) -> &'static str {
     match code {
         0 => ": a process has to stay up",
-        126 => ": its command may not be executed",
-        127 => ": its command was not found",
-        137 => ": it was killed",
-        139 => ": it made a memory fault",
-        _ => "",
+        code => batch::meaning(code),
     }
 }
 

@@ -6,6 +6,7 @@
 //! Per app, one change at a time: rollouts, reconciliation and removal take the app's lock.
 
 mod attach;
+mod batch;
 mod create;
 mod gate;
 mod listening;
@@ -117,6 +118,7 @@ impl DockerTarget {
         self.router.remove_route(app).await?;
         let members = self.members(Some(app)).await?;
         self.retire_now(members).await;
+        self.remove_batches_of(app).await?;
         *highest = 0;
         Ok(())
     }

@@ -202,7 +202,7 @@ fn failed(slot: &Slot, error: CreateError) -> RolloutError {
 }
 
 /// With the cause: who reads it has no log of ours.
-fn unreachable(error: TargetError) -> RolloutError {
+pub(super) fn unreachable(error: TargetError) -> RolloutError {
     let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
     RolloutError::Unreachable(format!("{error}{cause}"))
 }

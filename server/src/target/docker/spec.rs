@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::domain::names::ProcessType;
-use crate::target::{Command, Process, Workload};
+use crate::target::{Command, Limits, Process, Workload};
 
 pub(super) const PLATFORM: &str = "dev.slipway.platform";
 pub(super) const APP: &str = "dev.slipway.app";
@@ -18,6 +18,8 @@ pub(super) const PROCESS: &str = "dev.slipway.process";
 pub(super) const NUMBER: &str = "dev.slipway.number";
 pub(super) const VERSION: &str = "dev.slipway.version";
 pub(super) const SPEC: &str = "dev.slipway.spec";
+/// The id of a batch; its containers are no members of a formation.
+pub(super) const BATCH: &str = "dev.slipway.batch";
 
 /// Raised when this file makes containers of another kind from the same workload, so that they are made anew.
 const LAYOUT: u32 = 1;
@@ -93,10 +95,7 @@ pub(super) fn container(
     placement: Placement,
 ) -> ContainerCreateBody {
     let published = process.port.zip(placement.host_port);
-    let (entrypoint, cmd) = match &process.command {
-        Command::Image => (None, None),
-        Command::Argv(words) => (Some(words.clone()), Some(Vec::new())),
-    };
+    let (entrypoint, cmd) = words(&process.command);
     ContainerCreateBody {
         image: Some(workload.image_of(process).to_owned()),
         entrypoint,
@@ -105,19 +104,27 @@ pub(super) fn container(
         labels: Some(labels(platform, workload, process, slot)),
         exposed_ports: published.map(|(port, _)| vec![format!("{port}/tcp")]),
         stop_timeout: i64::try_from(process.grace.as_secs()).ok(),
-        host_config: Some(host_config(process, published, placement.init)),
+        host_config: Some(host_config(&process.limits, published, placement.init)),
         ..Default::default()
     }
 }
 
-fn host_config(process: &Process, published: Option<(u16, u16)>, init: Init) -> HostConfig {
-    let memory = process.limits.memory.and_then(|bytes| i64::try_from(bytes).ok());
+/// ENTRYPOINT and CMD for what is to run; `None` leaves them to the image.
+pub(super) fn words(command: &Command) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    match command {
+        Command::Image => (None, None),
+        Command::Argv(words) => (Some(words.clone()), Some(Vec::new())),
+    }
+}
+
+pub(super) fn host_config(limits: &Limits, published: Option<(u16, u16)>, init: Init) -> HostConfig {
+    let memory = limits.memory.and_then(|bytes| i64::try_from(bytes).ok());
     HostConfig {
         init: Some(init == Init::Engine),
         memory,
         // As much as memory alone: no swap.
         memory_swap: memory,
-        nano_cpus: process.limits.millicpu.map(|thousandths| i64::from(thousandths) * 1_000_000),
+        nano_cpus: limits.millicpu.map(|thousandths| i64::from(thousandths) * 1_000_000),
         pids_limit: Some(PIDS),
         port_bindings: published.map(|(port, host_port)| {
             let binding =

@@ -27,6 +27,7 @@ const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("", "events", "", &["list"]),
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),
     ("", "services", "", &["get", "list", "create", "patch", "delete"]),
+    ("batch", "jobs", "", &["get", "list", "create", "delete"]),
     ("autoscaling", "horizontalpodautoscalers", "", &["list"]),
 ];
 

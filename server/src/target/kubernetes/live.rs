@@ -85,7 +85,7 @@ impl Live {
     }
 }
 
-fn stranger(kind: &str, name: &str, cluster: &Cluster) -> Halt {
+pub(super) fn stranger(kind: &str, name: &str, cluster: &Cluster) -> Halt {
     Halt::Failed(format!(
         "{kind} {name} in namespace {} was not made for this app by this platform, and is left alone. Rename or delete \
          it, or let the app adopt that Deployment.",

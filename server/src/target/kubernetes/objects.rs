@@ -21,6 +21,9 @@ pub(super) const INSTANCE: &str = "app.kubernetes.io/instance";
 pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub(super) const PLATFORM: &str = "slipway.dev/platform";
+/// On a batch's Job and pod: the batch's id, and what it is for (`release`).
+pub(super) const BATCH: &str = "slipway.dev/batch";
+pub(super) const BATCH_NAME: &str = "slipway.dev/batch-name";
 /// On Secrets only: `env` or `pull`.
 pub(super) const SECRET_KIND: &str = "slipway.dev/secret";
 
@@ -59,6 +62,11 @@ pub(super) fn env_secret_name(workload: &Workload) -> Option<String> {
 /// What finds an app's own objects again.
 pub(super) fn owned_selector(platform: &str, app: &AppName) -> String {
     format!("{MANAGED_BY}={MANAGER},{PLATFORM}={platform},{INSTANCE}={app}")
+}
+
+/// What finds the Jobs of batches, of whatever app.
+pub(super) fn batch_selector(platform: &str) -> String {
+    format!("{MANAGED_BY}={MANAGER},{PLATFORM}={platform},{BATCH}")
 }
 
 /// The labels of every object of an app.

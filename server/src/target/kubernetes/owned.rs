@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 
@@ -83,6 +84,9 @@ impl KubernetesTarget {
 
     /// Takes an app's owned objects away. Adopted Deployments stay as they are: they belong to somebody else.
     pub(crate) async fn remove(&self, app: &AppName) -> Result<(), RolloutError> {
+        for job in self.cluster.list::<Job>(&objects::owned_selector(&self.platform, app)).await? {
+            apply::delete(&self.cluster, &job, i64::MAX).await?;
+        }
         Ok(self.delete_owned(app, &Keep::nothing(), i64::MAX).await?)
     }
 

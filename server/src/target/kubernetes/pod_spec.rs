@@ -50,45 +50,40 @@ pub(super) fn template(
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels), ..Default::default() }),
         spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            // The name of every Service of the namespace as an environment variable would clash with config vars.
-            enable_service_links: Some(false),
             // The time for draining counts against the grace period.
             termination_grace_period_seconds: Some(whole_seconds(process.grace) + drain),
-            image_pull_secrets: workload
-                .pull
-                .as_ref()
-                .map(|_| vec![LocalObjectReference { name: objects::pull_secret_name(&workload.app) }]),
-            security_context: Some(PodSecurityContext {
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".to_owned(),
-                    localhost_profile: None,
-                }),
-                run_as_non_root: (run_as == RunAs::NonRoot).then_some(true),
-                ..Default::default()
+            ..pod(workload, run_as, container(workload, process))
+        }),
+    }
+}
+
+/// What every pod of an app has, whatever runs in it.
+pub(super) fn pod(workload: &Workload, run_as: RunAs, container: Container) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        // The name of every Service of the namespace as an environment variable would clash with config vars.
+        enable_service_links: Some(false),
+        image_pull_secrets: workload
+            .pull
+            .as_ref()
+            .map(|_| vec![LocalObjectReference { name: objects::pull_secret_name(&workload.app) }]),
+        security_context: Some(PodSecurityContext {
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
             }),
-            containers: vec![container(workload, process)],
+            run_as_non_root: (run_as == RunAs::NonRoot).then_some(true),
             ..Default::default()
         }),
+        containers: vec![container],
+        ..Default::default()
     }
 }
 
 fn container(workload: &Workload, process: &Process) -> Container {
     Container {
-        name: process.name.to_string(),
-        image: Some(workload.image_of(process).to_owned()),
-        command: match &process.command {
-            Command::Image => None,
-            Command::Argv(argv) => Some(argv.iter().map(|word| escape(word)).collect()),
-        },
         env: process.port.map(|port| {
             vec![EnvVar { name: "PORT".to_owned(), value: Some(port.to_string()), value_from: None }]
-        }),
-        env_from: objects::env_secret_name(workload).map(|name| {
-            vec![EnvFromSource {
-                secret_ref: Some(SecretEnvSource { name, optional: None }),
-                ..Default::default()
-            }]
         }),
         ports: process.port.map(|port| {
             vec![ContainerPort {
@@ -106,7 +101,32 @@ fn container(workload: &Workload, process: &Process) -> Container {
             }),
             ..Default::default()
         }),
-        resources: resources(&process.limits),
+        image: Some(workload.image_of(process).to_owned()),
+        ..bare_container(workload, process.name.as_str(), &process.command, &process.limits)
+    }
+}
+
+/// A container with the app's config that nobody connects to.
+pub(super) fn bare_container(
+    workload: &Workload,
+    name: &str,
+    command: &Command,
+    limits: &Limits,
+) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(workload.image.clone()),
+        command: match command {
+            Command::Image => None,
+            Command::Argv(argv) => Some(argv.iter().map(|word| escape(word)).collect()),
+        },
+        env_from: objects::env_secret_name(workload).map(|name| {
+            vec![EnvFromSource {
+                secret_ref: Some(SecretEnvSource { name, optional: None }),
+                ..Default::default()
+            }]
+        }),
+        resources: resources(limits),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),

@@ -103,7 +103,11 @@ pub(super) fn of_replica_set(set: &ReplicaSet) -> Option<Trouble> {
     let failure = conditions
         .iter()
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
-    let message = failure.message.clone().unwrap_or_default();
+    Some(of_refusal(failure.message.as_deref().unwrap_or_default()))
+}
+
+/// The apiserver refuses the pods, with this message.
+pub(super) fn of_refusal(message: &str) -> Trouble {
     let kind = if message.contains("violates PodSecurity") {
         Kind::PodSecurity
     } else if message.contains("exceeded quota") || message.contains("failed quota") {
@@ -112,7 +116,7 @@ pub(super) fn of_replica_set(set: &ReplicaSet) -> Option<Trouble> {
         Kind::Refused
     };
     let what = format!("gets no pod: {message}");
-    Some(Trouble { kind, pod: String::new(), container: String::new(), what })
+    Trouble { kind, pod: String::new(), container: String::new(), what }
 }
 
 fn is_running(container: &ContainerStatus) -> bool {

@@ -7,10 +7,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::output::{OutputQuery, Stay};
 use super::{render, shapes};
 use crate::db::apps::App;
 use crate::db::build_log;
@@ -49,31 +49,17 @@ pub(in crate::web) async fn info(
     Ok(Json(build))
 }
 
-/// From which byte of the sanitised text, and whether to stay until the build's last word.
-#[derive(Debug, Deserialize)]
-pub(in crate::web) struct OutputQuery {
-    #[serde(default)]
-    offset: i64,
-    #[serde(default)]
-    follow: String,
-}
-
 pub(in crate::web) async fn output(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
     Path((_, which)): Path<(String, String)>,
     Query(query): Query<OutputQuery>,
 ) -> Result<Response, ApiError> {
-    if query.offset < 0 {
-        return Err(ApiError::InvalidParams("offset is a number of bytes, from 0".to_owned()));
-    }
+    let offset = query.offset()?;
     let build = find(&platform.pool, &app, &which).await?;
-    let text = match query.follow.as_str() {
-        "" | "0" | "false" => stored(platform.pool.clone(), build.id, query.offset),
-        _ => {
-            let follower = Follower::new(platform.pool.clone(), &platform.logs, build.id, query.offset);
-            followed(follower)
-        }
+    let text = match query.stay() {
+        Stay::ForWhatIsThere => stored(platform.pool.clone(), build.id, offset),
+        Stay::ToTheEnd => followed(Follower::new(platform.pool.clone(), &platform.logs, build.id, offset)),
     };
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),

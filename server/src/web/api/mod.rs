@@ -8,6 +8,7 @@ pub(super) mod builds;
 pub(crate) mod config_vars;
 pub(super) mod images;
 pub(super) mod operations;
+mod output;
 pub(super) mod pipelines;
 pub(super) mod processes;
 pub(super) mod releases;

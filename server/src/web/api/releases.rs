@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::output::{OutputQuery, PhaseOutput};
 use super::{render, shapes};
 use crate::db::apps::App;
+use crate::db::batches;
 use crate::db::history::{self, Which};
 use crate::domain::access::Principal;
 use crate::domain::ids::ReleaseId;
@@ -18,6 +20,9 @@ use crate::platform::Platform;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
 use crate::web::range::Range;
+
+/// The status of the release when its output began to be sent.
+const RELEASE_STATUS: HeaderName = HeaderName::from_static("slipway-release-status");
 
 pub(in crate::web) async fn list(
     State(pool): State<PgPool>,
@@ -36,7 +41,37 @@ pub(in crate::web) async fn info(
     Extension(app): Extension<App>,
     Path((_, which)): Path<(String, String)>,
 ) -> Result<Json<shapes::Release>, ApiError> {
-    find(&pool, &app, &which, &doors).await.map(Json)
+    let mut release = find(&pool, &app, &which, &doors).await?;
+    let phases = batches::phases_of(&mut *pool.acquire().await?, ReleaseId(release.id)).await?;
+    release.phases = phases.into_iter().map(render::phase).collect();
+    Ok(Json(release))
+}
+
+/// What the release phase and the postdeploy script wrote, one after the other.
+pub(in crate::web) async fn output(
+    State(platform): State<Platform>,
+    State(doors): State<Arc<shapes::Doors>>,
+    Extension(app): Extension<App>,
+    Path((_, which)): Path<(String, String)>,
+    Query(query): Query<OutputQuery>,
+) -> Result<Response, ApiError> {
+    let release = find(&platform.pool, &app, &which, &doors).await?;
+    let offset = query.offset()?;
+    // One that is on its way may be about to begin its phase.
+    if release.output_stream_url.is_none() && release.status != "pending" {
+        return Err(ApiError::NotFound(format!(
+            "v{} ran no release phase, so there is no output: a `release:` line in the Procfile makes one for later releases",
+            release.version
+        )));
+    }
+    let output = PhaseOutput::new(platform, ReleaseId(release.id), offset, query.stay());
+    let text = axum::body::Body::from_stream(output.into_stream());
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (RELEASE_STATUS, release.status.as_str()),
+    ];
+    Ok((headers, text).into_response())
 }
 
 /// A rollback: to the release that is named, or else to the one before the current.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::shapes;
 use super::shapes::{Actor, Doors, Named, Numbered, Slug, SourceBlob};
 use crate::db::apps::App;
+use crate::db::batches::Batch;
 use crate::db::credentials::{Key, Token};
 use crate::db::history::{BuildEntry, ReleaseEntry};
 use crate::db::people::User;
@@ -96,7 +97,8 @@ pub(super) fn release(entry: ReleaseEntry, app: &App, doors: &Doors) -> shapes::
         user: actor(entry.actor_id, entry.actor_name),
         app: app_named(app),
         slug: build.map(|(id, _)| Slug { id: id.0 }),
-        output_stream_url: build.map(|(_, number)| output_url(app, number, doors)),
+        output_stream_url: entry.has_output.then(|| phases_url(app, entry.version, doors)),
+        phases: Vec::new(),
         build: build.map(|(id, number)| Numbered { id: id.0, number }),
         trigger: entry.trigger,
         commit: entry.commit,
@@ -158,6 +160,22 @@ fn actor(id: Option<UserId>, name: String) -> Actor {
 
 fn output_url(app: &App, build: i64, doors: &Doors) -> String {
     format!("{}/apps/{}/builds/{build}/output?follow=1", doors.http_url, app.name)
+}
+
+fn phases_url(app: &App, release: i64, doors: &Doors) -> String {
+    format!("{}/apps/{}/releases/{release}/output?follow=1", doors.http_url, app.name)
+}
+
+pub(super) fn phase(batch: Batch) -> shapes::Phase {
+    shapes::Phase {
+        name: batch.kind.as_str().to_owned(),
+        command: batch.command,
+        status: batch.status.as_str().to_owned(),
+        exit_status: batch.exit_status,
+        reason: batch.reason,
+        started_at: batch.started_at.map(jiff_sqlx::Timestamp::to_jiff),
+        finished_at: batch.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+    }
 }
 
 fn latest<const N: usize>(first: Timestamp, later: [Option<jiff_sqlx::Timestamp>; N]) -> Timestamp {

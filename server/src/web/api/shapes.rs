@@ -128,9 +128,28 @@ pub(crate) struct Release {
     pub(crate) rollback_of: Option<i64>,
     /// Why it failed.
     pub(crate) reason: Option<String>,
+    /// Where to read what its release phase writes; `None` if it has none.
     pub(crate) output_stream_url: Option<String>,
+    /// What ran once with it; only where one release is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) phases: Vec<Phase>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+}
+
+/// A release phase, or a postdeploy script.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Phase {
+    /// `release` or `postdeploy`.
+    pub(crate) name: String,
+    pub(crate) command: String,
+    /// `waiting`, `running`, `succeeded`, `failed` or `canceled`.
+    pub(crate) status: String,
+    pub(crate) exit_status: Option<i64>,
+    /// Why it did not succeed.
+    pub(crate) reason: Option<String>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The target on a real engine, with a real router in front.
 
+mod batch;
 mod faults;
 mod life;
 mod pull;

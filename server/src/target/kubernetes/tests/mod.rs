@@ -4,6 +4,7 @@
 //! and to which the local engine pushes; the image is `slipway/base` (python3 and busybox).
 
 mod adopted;
+mod batches;
 mod failing;
 mod faults;
 mod owned;
