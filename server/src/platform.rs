@@ -18,6 +18,7 @@ use crate::domain::ids::{AppId, ReleaseId};
 use crate::domain::names::{AppName, ProcessType};
 use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
+use crate::journal::Journals;
 use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
 use crate::pipeline::log::LogHub;
@@ -45,6 +46,8 @@ pub(crate) struct Platform {
     pub(crate) router: Option<Arc<Keeper>>,
     pub(crate) queue: Queue,
     pub(crate) logs: LogHub,
+    /// What apps write, and what is said of them.
+    pub(crate) journals: Journals,
     pub(crate) cancels: Cancels,
     pub(crate) rollouts: Arc<Rollouts>,
 }

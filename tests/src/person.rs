@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::checkout::Checkout;
-use crate::parts::Setting;
+use crate::parts::{Setting, slipway};
 use crate::platform::Ports;
 
 /// See the module.
@@ -102,6 +102,19 @@ impl Person {
     pub fn verb(&self, words: &[&str]) -> Said {
         let ran = self.ssh().arg("platform").args(words).output();
         Said::of(&ran.expect("ssh"))
+    }
+
+    /// `slipway <words>` on the command line, signed in by a token.
+    pub fn command_line(&self, words: &[&str]) -> Command {
+        let mut slipway = Command::new(slipway());
+        slipway
+            .env_clear()
+            .env("HOME", self.ssh_config.parent().unwrap_or(Path::new("/")))
+            .env("SLIPWAY_URL", format!("http://127.0.0.1:{}", self.ports.http))
+            .env("SLIPWAY_TOKEN", &self.token)
+            .args(words)
+            .stdin(Stdio::null());
+        slipway
     }
 
     fn ssh(&self) -> Command {

@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::parts::Parts;
 use crate::config::ServeArgs;
-use crate::db::people;
+use crate::db::{apps, people};
+use crate::domain::names::AppName;
 use crate::lifecycle::{Ended, Lifecycle};
 use crate::pipeline::{jobs, upkeep};
 use crate::platform::Platform;
 use crate::queue::{Handler, Shutdown};
+use crate::target::{AdoptedApps, Adoption};
 use crate::telemetry::{self, MetricsPage};
 
 /// Rollouts that run at a time: they wait for processes far more than they work.
@@ -65,5 +68,23 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
         let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
         lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
     }
+    lifecycle.spawn_essential("logs", collect(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
+}
+
+/// Reads what apps write. Who follows is let go when the server ends, to go on with the next one.
+async fn collect(platform: Platform, soft: CancellationToken) {
+    let asked = platform.clone();
+    let adopted: AdoptedApps = Arc::new(move || {
+        let platform = asked.clone();
+        async move { adopted_apps(&platform).await.unwrap_or_default() }.boxed()
+    });
+    platform.target.collect(platform.journals.clone(), adopted, soft).await;
+    platform.journals.close();
+}
+
+async fn adopted_apps(platform: &Platform) -> sqlx::Result<Vec<(AppName, Adoption)>> {
+    let mut conn = platform.pool.acquire().await?;
+    let all = apps::all(&mut conn).await?;
+    Ok(all.into_iter().filter_map(|app| Some((app.name, app.adoption?))).collect())
 }

@@ -15,6 +15,7 @@ pub(crate) mod grammar;
 mod here;
 mod keys;
 mod login;
+mod logs;
 mod people;
 mod processes;
 mod releases;

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, buildpacks, builds, config, here, keys, login, people, processes, releases, rollback,
+    access, apps, buildpacks, builds, config, here, keys, login, logs, people, processes, releases, rollback,
     tokens,
 };
 use crate::domain::names::AppName;
@@ -112,7 +112,7 @@ impl Session {
             Verb::ConfigSet { vars } => config::set(self, &vars).await,
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
-            Verb::Logs(args) => processes::logs(self, args).await,
+            Verb::Logs(args) => logs::print(self, args).await,
             Verb::Access(args) => access::list(self, args).await,
             Verb::AccessAdd(args) => access::add(self, args).await,
             Verb::AccessRemove(args) => access::remove(self, args).await,

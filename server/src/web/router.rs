@@ -10,8 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, operations, processes, releases, teams,
-    users,
+    account, apps, authorizations, buildpacks, builds, config_vars, logs, operations, processes, releases,
+    teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -77,7 +77,7 @@ fn routes() -> Vec<Route> {
 
         route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
         route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
-        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
+        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(logs::read)),
     ]
 }
 

@@ -5,12 +5,14 @@
 //! one that is still on trial has none. So whatever dies at whatever moment, `reconcile` finds out what is there.
 //! Per app, one change at a time: rollouts, reconciliation and removal take the app's lock.
 
+mod collect;
 mod create;
 mod gate;
+mod happening;
 mod listening;
-mod logs;
 mod member;
 mod plan;
+mod read;
 mod reconcile;
 mod retire;
 mod rollout;
@@ -84,6 +86,8 @@ struct Shared {
     retiring: Mutex<HashSet<String>>,
     /// Set when the engine turned out to have no init of its own.
     without_init: AtomicBool,
+    /// Who reads what the containers write; `None` before the first.
+    listener: Mutex<Option<Arc<collect::Listener>>>,
 }
 
 /// Guards one app; holds the highest version that was put in force since this process started.

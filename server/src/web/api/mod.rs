@@ -6,6 +6,7 @@ pub(super) mod authorizations;
 pub(super) mod buildpacks;
 pub(super) mod builds;
 pub(crate) mod config_vars;
+pub(super) mod logs;
 pub(super) mod operations;
 pub(super) mod processes;
 pub(super) mod releases;

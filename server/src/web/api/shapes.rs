@@ -191,6 +191,24 @@ pub(crate) struct DynoRelease {
     pub(crate) version: i64,
 }
 
+/// A line of an app's log, as `format=json` has it; without a message it only tells where the reader stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LogLine {
+    /// The position from which `after` goes on.
+    pub(crate) id: i64,
+    #[serde(flatten)]
+    pub(crate) said: Option<Said>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) at: Timestamp,
+    /// `app` or `slipway`.
+    pub(crate) source: String,
+    pub(crate) process: String,
+    pub(crate) message: String,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Formation {
     #[serde(rename = "type")]

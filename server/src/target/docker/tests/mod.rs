@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod logs;
 mod pull;
 mod switch;
 

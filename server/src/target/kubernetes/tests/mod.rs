@@ -6,6 +6,7 @@
 mod adopted;
 mod failing;
 mod faults;
+mod logs;
 mod owned;
 mod refused;
 mod serving;

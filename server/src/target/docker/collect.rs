@@ -1,0 +1,347 @@
+//! Reads what all containers of the platform write into the apps' logs, and tells what happens to them.
+//!
+//! Invariant: a container's lines are read by one reader at a time, which goes on behind what is stored. A container that
+//! has ended is removed only when its last line has been read, or has not come for [`LAST_LINES`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::happening::{Happening, Memory, Speaker, State, What, words};
+use super::member::{Member, Standing};
+use super::read::read;
+use super::{DockerTarget, locked, spec};
+use crate::journal::Journals;
+
+/// For the last lines of a container that has ended.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// Between two looks at all containers: an event may have been missed.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long an event waits for the lines that were written before it.
+const EVENT_WAITS: Duration = Duration::from_secs(2);
+/// Before an engine that went away is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How far back events are asked for when the server starts; the engine keeps the last few hundred.
+const WHILE_AWAY: SignedDuration = SignedDuration::from_mins(10);
+/// Containers that may wait to be read to their end.
+const FINISHES: usize = 256;
+
+/// What the rest of the target knows of the collector.
+#[derive(Debug)]
+pub(super) struct Listener {
+    finish: mpsc::Sender<Finish>,
+    /// `web.1` by the address that it is published on.
+    names: Mutex<HashMap<SocketAddr, String>>,
+}
+
+/// A container is about to be removed.
+#[derive(Debug)]
+struct Finish {
+    id: String,
+    done: oneshot::Sender<()>,
+}
+
+impl DockerTarget {
+    /// Reads on until `stop`.
+    pub(crate) async fn collect(&self, journals: Journals, stop: CancellationToken) {
+        let (finish, asked) = mpsc::channel(FINISHES);
+        let listener = Listener { finish, names: Mutex::default() };
+        *locked(&self.shared.listener) = Some(Arc::new(listener));
+        let containers = HashMap::new();
+        let collector = Collector {
+            target: self.clone(),
+            journals,
+            containers,
+            readers: JoinSet::new(),
+            stop,
+            began: Timestamp::now(),
+        };
+        collector.run(asked).await;
+    }
+
+    /// Which process answers at this address, if it was ever seen: `web.1`.
+    pub(crate) fn process_at(&self, address: SocketAddr) -> Option<String> {
+        locked(&self.listener()?.names).get(&address).cloned()
+    }
+
+    /// Returns when a container that has ended has been read to its end. At once if nobody reads, or if it runs on.
+    pub(super) async fn read_out(&self, id: &str) {
+        let Some(listener) = self.listener() else { return };
+        let (done, read) = oneshot::channel();
+        if listener.finish.try_send(Finish { id: id.to_owned(), done }).is_ok() {
+            // An error or too long a wait: nothing more can be had.
+            drop(tokio::time::timeout(LAST_LINES, read).await);
+        }
+    }
+
+    fn listener(&self) -> Option<Arc<Listener>> {
+        locked(&self.shared.listener).clone()
+    }
+}
+
+struct Collector {
+    target: DockerTarget,
+    journals: Journals,
+    containers: HashMap<String, Container>,
+    readers: JoinSet<String>,
+    stop: CancellationToken,
+    began: Timestamp,
+}
+
+/// A container that is read, or was.
+struct Container {
+    speaker: Speaker,
+    command: String,
+    reading: Reading,
+    state: State,
+    memory: Memory,
+    /// What happened to it, to be told behind the lines that it wrote before.
+    untold: Vec<(Instant, Happening)>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// A reader is on it.
+    Now,
+    /// It has been read to the end of its last run.
+    ToTheEnd,
+}
+
+impl Collector {
+    async fn run(mut self, mut asked: mpsc::Receiver<Finish>) {
+        let mut since = self.began.saturating_sub(WHILE_AWAY).unwrap_or(self.began);
+        let mut ticks = tokio::time::interval(PAUSE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let mut events = self.events(since);
+            self.look().await;
+            let mut looked = Instant::now();
+            loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => return self.end().await,
+                    event = events.next() => match event {
+                        Some(Some(event)) => {
+                            since = event.at;
+                            self.happened(event).await;
+                        }
+                        Some(None) => {}
+                        None => break,
+                    },
+                    Some(ended) = self.readers.join_next() => self.ended(ended).await,
+                    Some(finish) = asked.recv() => self.finish(finish).await,
+                    _ = ticks.tick() => {
+                        self.tell_what_waits(Some(EVENT_WAITS)).await;
+                        if looked.elapsed() > LOOK_EVERY {
+                            self.look().await;
+                            looked = Instant::now();
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return self.end().await,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// Readers stop between two batches, so that what is stored is all that was read.
+    async fn end(mut self) {
+        while self.readers.join_next().await.is_some() {}
+        self.tell_what_waits(None).await;
+    }
+
+    /// `None` inside for events that are not told; the end when the engine goes away.
+    fn events(&self, since: Timestamp) -> BoxStream<'static, Option<Happening>> {
+        let label = format!("{}={}", spec::PLATFORM, self.target.settings.platform);
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            (
+                "event".to_owned(),
+                ["start", "update", "die", "oom", "kill", "destroy"].map(str::to_owned).to_vec(),
+            ),
+            ("label".to_owned(), vec![label]),
+        ]);
+        let since = since.as_second().to_string();
+        let options = EventsOptionsBuilder::default().filters(&filters).since(&since).build();
+        let events = self.target.docker.events(Some(options));
+        let whole = events.take_while(|event| future::ready(event.is_ok()));
+        whole.map(|event| event.ok().and_then(Happening::read)).boxed()
+    }
+
+    /// Reads every container that nobody reads yet.
+    async fn look(&mut self) {
+        let label = format!("{}={}", spec::PLATFORM, self.target.settings.platform);
+        let filters = HashMap::from([("label".to_owned(), vec![label])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = match self.target.docker.list_containers(Some(options)).await {
+            Ok(listed) => listed,
+            Err(error) => return tracing::debug!("The engine does not list its containers: {error}"),
+        };
+        for container in listed {
+            let speaker = container.labels.as_ref().and_then(Speaker::of);
+            if let (Some(id), Some(speaker)) = (container.id, speaker)
+                && !self.containers.contains_key(&id)
+            {
+                self.meet(&id, &speaker).await;
+                self.read(&id);
+            }
+        }
+    }
+
+    /// Learns what a container is; what it does is known from its events.
+    async fn meet(&mut self, id: &str, speaker: &Speaker) -> Option<Member> {
+        let member = self.target.member(id).await.ok().flatten();
+        let container = self.containers.entry(id.to_owned()).or_insert_with(|| Container {
+            speaker: speaker.clone(),
+            command: String::new(),
+            reading: Reading::ToTheEnd,
+            state: State::default(),
+            memory: Memory::default(),
+            untold: Vec::new(),
+            waiting: Vec::new(),
+        });
+        let member = member?;
+        container.command.clone_from(&member.command);
+        if member.standing == Standing::Released && member.is_running() {
+            container.state = State::Up;
+        }
+        if let (Some(address), Some(listener)) = (member.address, self.target.listener()) {
+            locked(&listener.names).insert(address, speaker.process.clone());
+        }
+        Some(member)
+    }
+
+    fn read(&mut self, id: &str) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        if container.reading == Reading::Now {
+            return;
+        }
+        container.reading = Reading::Now;
+        let journal = self.journals.app(&container.speaker.app);
+        self.readers.spawn(read(
+            self.target.docker.clone(),
+            journal,
+            id.to_owned(),
+            container.speaker.clone(),
+            self.stop.clone(),
+        ));
+    }
+
+    async fn happened(&mut self, event: Happening) {
+        // Of an app that was destroyed while nobody listened.
+        if event.at < self.began && !self.journals.knows(&event.speaker.app) {
+            return;
+        }
+        let id = event.id.clone();
+        if event.what == What::Removed {
+            return self.forget(&id);
+        }
+        if !self.containers.contains_key(&id) || event.what == What::Started {
+            let known = self.meet(&id, &event.speaker).await.is_some();
+            // Its start was told by whoever saw it.
+            if !known && event.what == What::Started {
+                return;
+            }
+        }
+        let Some(container) = self.containers.get_mut(&id) else { return };
+        let (started, reading) = (event.what == What::Started, container.reading);
+        container.untold.push((Instant::now(), event));
+        if started {
+            self.read(&id);
+        }
+        if reading == Reading::ToTheEnd {
+            self.tell(&id).await;
+        }
+    }
+
+    /// Says what happened to a container, in order.
+    async fn tell(&mut self, id: &str) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        for (_, event) in std::mem::take(&mut container.untold) {
+            if event.what == What::OutOfMemory {
+                container.memory = Memory::RanOut;
+                continue;
+            }
+            let (said, state) = words(event.what, container.state, container.memory, &container.command);
+            container.state = state;
+            if matches!(event.what, What::Died(_)) {
+                container.memory = Memory::Sufficed;
+            }
+            if said.is_empty() {
+                continue;
+            }
+            let Speaker { app, process, kind } = &container.speaker;
+            self.journals.note(app, event.at, (process, kind), &said).await;
+        }
+    }
+
+    /// An event that waits for lines which do not come is told without them.
+    async fn tell_what_waits(&mut self, patience: Option<Duration>) {
+        let late = |(since, _): &(Instant, Happening)| patience.is_none_or(|limit| since.elapsed() > limit);
+        let waiting: Vec<String> = self
+            .containers
+            .iter()
+            .filter(|(_, container)| container.untold.first().is_some_and(late))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in waiting {
+            self.tell(&id).await;
+        }
+    }
+
+    /// A reader has come to the end: of the container's run, or of the engine's patience.
+    async fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+        let id = match ended {
+            Ok(id) => id,
+            Err(panic) => return tracing::error!("The reader of a container broke: {panic}"),
+        };
+        let Some(container) = self.containers.get_mut(&id) else { return };
+        container.reading = Reading::ToTheEnd;
+        let waiting = std::mem::take(&mut container.waiting);
+        self.tell(&id).await;
+        for done in waiting {
+            // Whoever waited may have lost patience.
+            let _ = done.send(());
+        }
+        match self.target.member(&id).await {
+            Ok(Some(member)) if member.is_running() => {
+                if let (Some(container), Standing::Released) = (self.containers.get_mut(&id), member.standing)
+                {
+                    container.state = State::Up;
+                }
+                self.read(&id);
+            }
+            // Asked again by the next look.
+            Err(_) => drop(self.containers.remove(&id)),
+            Ok(_) => {}
+        }
+    }
+
+    async fn finish(&mut self, Finish { id, done }: Finish) {
+        let running = self.target.member(&id).await.ok().flatten().is_some_and(|member| member.is_running());
+        match self.containers.get_mut(&id) {
+            Some(container) if container.reading == Reading::Now && !running => container.waiting.push(done),
+            // Read, unknown, or about to be killed: there is nothing to wait for.
+            _ => {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn forget(&mut self, id: &str) {
+        if self.containers.get(id).is_some_and(|container| container.untold.is_empty()) {
+            self.containers.remove(id);
+        }
+    }
+}
