@@ -10,6 +10,7 @@ mod db;
 mod docker;
 mod domain;
 mod doors;
+mod drains;
 mod events;
 mod git;
 mod journal;

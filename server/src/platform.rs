@@ -16,6 +16,7 @@ use crate::docker::Engine;
 use crate::domain::blueprint::Blueprint;
 use crate::domain::ids::{AppId, ReleaseId};
 use crate::domain::names::{AppName, ProcessType};
+use crate::drains;
 use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
 use crate::journal::Journals;
@@ -48,6 +49,8 @@ pub(crate) struct Platform {
     pub(crate) logs: LogHub,
     /// What apps write, and what is said of them.
     pub(crate) journals: Journals,
+    /// Told when log drains were added or removed.
+    pub(crate) drains: drains::Changed,
     pub(crate) cancels: Cancels,
     pub(crate) rollouts: Arc<Rollouts>,
 }

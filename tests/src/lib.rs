@@ -20,6 +20,7 @@ mod proxy;
 mod pushing;
 mod server;
 mod services;
+mod sink;
 mod traffic;
 mod wait;
 
@@ -35,5 +36,6 @@ pub use proxy::{Behind, Proxy};
 pub use pushing::{Push, Pushing};
 pub use server::Server;
 pub use services::Service;
+pub use sink::{Sink, Speaks};
 pub use traffic::{Counts, Traffic};
 pub use wait::{LONG, SHORT, until, wait_for};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipway_tests::{App, Cluster, Door, LONG, Platform, until};
+use serde_json::json;
+use slipway_tests::{App, Cluster, Door, LONG, Platform, Sink, Speaks, until};
 
 /// Counts aloud, as fast as once a millisecond.
 const COUNTER: &str = "import itertools, sys, time\nname, pause = sys.argv[1], float(sys.argv[2])\nfor i in itertools.count():\n    print(name, i, flush=True)\n    time.sleep(pause)\n";
@@ -196,4 +197,127 @@ fn pods_are_followed_once_each_over_a_restart_of_the_server_and_a_rollout() {
     until("the old pods to be gone", LONG, || cluster.pods().len() == 2);
     let old = app.logs(&["--ps", "worker", "--source", "app", "-n", "1500"]);
     assert!(old.contains(": one "), "{old}");
+}
+
+#[test]
+fn requests_stand_between_the_lines_also_those_of_a_server_that_was_down() {
+    let Some(platform) = Platform::start() else { return };
+    let app = platform.app("asked").answering("hello");
+    app.push(Door::Ssh).ok();
+    app.browse("/?page=2");
+    let line =
+        app.until_logged("slipway[router]: at=info method=GET path=\"/?page=2\" host=asked.localhost:");
+    let line = line.lines().find(|line| line.contains("page=2")).expect("a line");
+    assert!(line.contains("fwd=\"127.0.0.1\" dyno=web.1 connect="), "{line}");
+    assert!(line.contains("status=200 bytes=") && line.contains("request_id="), "{line}");
+
+    platform.server().kill();
+    for _ in 0..3 {
+        app.browse("/?while=away");
+    }
+    platform.server().start();
+    platform.server().until_ready();
+    app.browse("/?after=all");
+    let logs = app.until_logged("after=all");
+    assert_eq!(logs.matches("while=away").count(), 3, "{logs}");
+    assert_eq!(logs.matches("page=2").count(), 1, "{logs}");
+    let routed = app.logs(&["--ps", "router", "-n", "1"]);
+    assert!(routed.lines().count() == 1 && routed.contains("after=all"), "{routed}");
+}
+
+#[test]
+fn a_log_session_is_read_by_its_address_alone_and_goes_on_behind_the_last_event() {
+    let Some(platform) = Platform::shared() else { return };
+    let app = Counted::push(&platform, "session", "0.1");
+    app.until_logged("one 10");
+    let wish = json!({ "dyno": "worker", "source": "app", "lines": 5, "tail": false });
+    let made = app.ask("POST", "/log-sessions", Some(wish));
+    assert_eq!(made.status, 201, "{made:?}");
+    let url = made.json()["logplex_url"].as_str().expect("an address").to_owned();
+    let path = &url[url.find("/log-sessions/").expect("a path")..];
+    let text = platform.open(path, &[]).body;
+    assert_eq!(text.lines().filter(|line| line.contains("app[worker.1]: one ")).count(), 5, "{text}");
+
+    let events = [("Accept", "text/event-stream")];
+    let first = platform.open(path, &events);
+    assert!(first.head.contains("content-type: text/event-stream"), "{first:?}");
+    let last = first.body.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().expect("an id");
+    until("more lines", LONG, || {
+        let more = platform.open(path, &[events[0], ("Last-Event-ID", last)]).body;
+        Counted::of(&more.replace("data: ", "")).values().any(|numbers| numbers.len() >= 2)
+    });
+    let more = platform.open(path, &[events[0], ("Last-Event-ID", last)]).body;
+    Counted::once_each(&format!("{}{more}", first.body).replace("data: ", ""));
+    assert_eq!(platform.open("/log-sessions/0000", &[]).status, 404);
+}
+
+#[test]
+fn drains_send_every_line_over_tls_and_what_a_stalled_one_lost_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Sink::certificate(folder.path());
+    let start = Platform::with("SLIPWAY_BUILD_EXTRA_CA", authority.display().to_string())
+        .with("SLIPWAY_LOG_DRAIN_NETWORKS", "127.0.0.0/8,::1/128")
+        .with("SLIPWAY_MAX_APP_LOG", "1MiB");
+    let Some(platform) = start.start() else { return };
+    let app = Counted::push(&platform, "drained", "0.02");
+    let sinks = [Speaks::Syslog, Speaks::Https].map(|speaks| Sink::listen(folder.path(), speaks));
+    app.verb(&["drains:add", "http://localhost/"]).refused("https:// in place of http://");
+    app.verb(&["drains:add", "https://10.1.2.3/"]).refused("SLIPWAY_LOG_DRAIN_NETWORKS");
+    for sink in &sinks {
+        app.verb(&["drains:add", &sink.url()]).ok().says("Successfully added drain");
+    }
+    app.verb(&["drains:add", &sinks[0].url()]).refused("already");
+    app.verb(&["drains"]).ok().says(&sinks[0].url()).says(" d.");
+    app.browse("/?drained=1");
+    let numbers = |sink: &Sink, name: &str| -> Vec<u64> {
+        let words = format!(" app worker.1 - - {name} ");
+        let got = sink.got();
+        got.iter().filter_map(|message| message.split_once(&words)?.1.trim().parse().ok()).collect()
+    };
+    let consecutive =
+        |sink: &Sink, name: &str| numbers(sink, name).windows(2).all(|pair| pair[1] == pair[0] + 1);
+    for sink in &sinks {
+        until("lines and a request to be drained", LONG, || {
+            numbers(sink, "one").len() > 50 && sink.got().iter().any(|got| got.contains("drained=1"))
+        });
+    }
+    let request = sinks[0].got().into_iter().find(|got| got.contains("drained=1")).expect("it came");
+    assert!(request.starts_with("<158>1 20") && request.contains(" slipway router - - at=info"), "{request}");
+    let head = sinks[1].heads().into_iter().next().expect("a request");
+    for words in [
+        "post /in?from=blog http/1.1",
+        "content-type: application/logplex-1",
+        "logplex-msg-count: ",
+        "authorization: basic ",
+    ] {
+        assert!(head.contains(words), "{head}");
+    }
+    // What was delivered is known after a restart.
+    platform.server().restart();
+    for sink in &sinks {
+        let before = numbers(sink, "one").len();
+        until("lines after the restart", LONG, || numbers(sink, "one").len() > before + 50);
+        assert!(consecutive(sink, "one"), "{:?}", numbers(sink, "one"));
+    }
+
+    // One drain stalls, and the app writes more than is kept.
+    sinks[1].refuse(true);
+    let burst = "import time\nfor i in range(40000): print('burst', i, flush=i % 100 == 0)\nprint('burst over', flush=True)\ntime.sleep(1000)\n";
+    app.write("burst.py", burst);
+    app.write("Procfile", "web: python3 -u server.py\nworker: python3 burst.py\n");
+    app.commit("burst");
+    app.push(Door::Ssh).ok();
+    app.until_logged("burst over");
+    app.until_logged("slipway[logs]: Error L14 (Drain unreachable)");
+    sinks[1].refuse(false);
+    until("the rest to be drained", LONG, || sinks[1].got().iter().any(|got| got.contains("burst over")));
+    let logs = app.until_logged("slipway[logs]: Error L10 (Output buffer overflow) -> d.");
+    let lost = logs.lines().filter_map(|line| line.split_once(" missed ")?.1.strip_suffix(" lines"));
+    let lost: u64 = lost.filter_map(|count| count.parse::<u64>().ok()).sum();
+    let came = numbers(&sinks[1], "burst");
+    assert!(came.is_sorted() && came.len() < 40_000, "{}", came.len());
+    assert!(came.len() as u64 + lost >= 40_000, "{} came, {lost} were counted as lost", came.len());
+
+    app.verb(&["drains:remove", &sinks[0].url()]).ok();
+    app.verb(&["drains"]).ok().says_not("syslog+tls");
 }

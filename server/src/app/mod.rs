@@ -14,8 +14,9 @@ use tracing::{info, warn};
 
 use self::parts::Parts;
 use crate::config::ServeArgs;
-use crate::db::{apps, people};
+use crate::db::{logs, people};
 use crate::domain::names::AppName;
+use crate::drains;
 use crate::lifecycle::{Ended, Lifecycle};
 use crate::pipeline::{jobs, upkeep};
 use crate::platform::Platform;
@@ -69,6 +70,7 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
         lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
     }
     lifecycle.spawn_essential("logs", collect(platform.clone(), lifecycle.soft.clone()));
+    lifecycle.spawn_essential("drains", drains::run(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }
 
@@ -84,7 +86,5 @@ async fn collect(platform: Platform, soft: CancellationToken) {
 }
 
 async fn adopted_apps(platform: &Platform) -> sqlx::Result<Vec<(AppName, Adoption)>> {
-    let mut conn = platform.pool.acquire().await?;
-    let all = apps::all(&mut conn).await?;
-    Ok(all.into_iter().filter_map(|app| Some((app.name, app.adoption?))).collect())
+    logs::adopted(&mut *platform.pool.acquire().await?).await
 }

@@ -108,6 +108,7 @@ impl Parts {
             queue: Queue::new(pool),
             logs: Default::default(),
             journals: Journals::new(data.layout().journals(), args.limits.journal()),
+            drains: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
             settings: Arc::new(args),

@@ -126,6 +126,15 @@ pub(crate) enum Verb {
     /// Print what the app's processes write, what the platform says of them, and the requests that were answered
     Logs(Logs),
 
+    /// List where the app's logs are sent
+    Drains,
+    /// Send the app's logs to a syslog server over TLS (syslog+tls://host:port) or to an HTTPS address
+    #[command(name = "drains:add")]
+    DrainsAdd { url: String },
+    /// Send them there no longer: a drain by its address, token or id
+    #[command(name = "drains:remove")]
+    DrainsRemove { drain: String },
+
     /// List who has access to the app, or to a team
     Access(TeamChoice),
     /// Give somebody a role in the app's team: viewer, deployer or owner

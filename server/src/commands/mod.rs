@@ -10,6 +10,7 @@ mod builds;
 pub(crate) mod cli;
 pub(crate) mod client;
 mod config;
+mod drains;
 mod failure;
 pub(crate) mod grammar;
 mod here;

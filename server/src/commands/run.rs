@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, buildpacks, builds, config, here, keys, login, logs, people, processes, releases, rollback,
-    tokens,
+    access, apps, buildpacks, builds, config, drains, here, keys, login, logs, people, processes, releases,
+    rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -113,6 +113,9 @@ impl Session {
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
             Verb::Logs(args) => logs::print(self, args).await,
+            Verb::Drains => drains::list(self).await,
+            Verb::DrainsAdd { url } => drains::add(self, url).await,
+            Verb::DrainsRemove { drain } => drains::remove(self, &drain).await,
             Verb::Access(args) => access::list(self, args).await,
             Verb::AccessAdd(args) => access::add(self, args).await,
             Verb::AccessRemove(args) => access::remove(self, args).await,

@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod history;
 pub(crate) mod jobs;
+pub(crate) mod logs;
 pub(crate) mod people;
 pub(crate) mod releases;
 #[cfg(test)]

@@ -109,8 +109,8 @@ impl AppJournal {
     /// Reads on from a position.
     pub(crate) async fn follow(self: &Arc<Self>, after: i64, filter: Filter) -> Follower {
         let newest = self.newest.subscribe();
-        // Numbers are known once the files have been read.
-        self.newest().await;
+        // A number that was not given yet is of another log, which is gone.
+        let after = after.min(self.newest().await);
         Follower::new(Arc::clone(self), newest, after, filter)
     }
 
@@ -185,8 +185,8 @@ impl AppJournal {
         }
         let folder = || self.folder.join(name);
         let ring = state.rings.entry(name.to_owned()).or_insert_with(|| Ring::empty(folder()));
-        if let Some(line) = lines.last() {
-            ring.newest = line.entry.at;
+        ring.newest = lines.last().map_or(ring.newest, |line| line.entry.at);
+        if let Some(line) = lines.iter().rfind(|line| !line.entry.cursor.is_empty()) {
             ring.cursor.clone_from(&line.entry.cursor);
         }
         match ring.append(first, count, &text) {

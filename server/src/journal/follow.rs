@@ -42,8 +42,6 @@ impl Follower {
     pub(crate) async fn next(&mut self) -> Option<Batch> {
         loop {
             let newest = *self.newest.borrow_and_update();
-            // Another log, begun anew: the number is of one that is gone.
-            self.after = self.after.min(newest);
             if newest > self.after {
                 let batch = self.take().await;
                 if !batch.lines.is_empty() || batch.missed > 0 {

@@ -79,10 +79,10 @@ impl Ring {
             let newest = text.lines().rev().find_map(record::parse);
             // Of an empty file only the number in its name is known, which was not used.
             last = newest.as_ref().map(|line| line.id).or(Some(segment.first - 1));
-            if let Some(line) = newest {
-                ring.newest = line.entry.at;
-                ring.cursor = line.entry.cursor;
-            }
+            ring.newest = newest.map_or(ring.newest, |line| line.entry.at);
+            let stood =
+                text.lines().rev().filter_map(record::parse).find(|line| !line.entry.cursor.is_empty());
+            ring.cursor = stood.map(|line| line.entry.cursor).unwrap_or_default();
         }
         Ok((ring, last))
     }

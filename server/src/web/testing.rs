@@ -86,6 +86,7 @@ impl TestApi {
             queue: Queue::new(pool),
             logs: Default::default(),
             journals: Journals::new(folder.path().join("journal"), settings.limits.journal()),
+            drains: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
             settings: Arc::new(settings),

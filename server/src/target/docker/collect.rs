@@ -28,6 +28,8 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long an event waits for the lines that were written before it.
 const EVENT_WAITS: Duration = Duration::from_secs(2);
+/// How long a process that was started again has to stay.
+const SETTLED: SignedDuration = SignedDuration::from_secs(5);
 /// Before an engine that went away is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far back events are asked for when the server starts; the engine keeps the last few hundred.
@@ -56,6 +58,8 @@ impl DockerTarget {
         let (finish, asked) = mpsc::channel(FINISHES);
         let listener = Listener { finish, names: Mutex::default() };
         *locked(&self.shared.listener) = Some(Arc::new(listener));
+        let requests = self.collect_requests(&journals, &stop);
+        let (journals, stop) = (journals.clone(), stop.clone());
         let containers = HashMap::new();
         let collector = Collector {
             target: self.clone(),
@@ -65,11 +69,11 @@ impl DockerTarget {
             stop,
             began: Timestamp::now(),
         };
-        collector.run(asked).await;
+        tokio::join!(collector.run(asked), requests);
     }
 
     /// Which process answers at this address, if it was ever seen: `web.1`.
-    pub(crate) fn process_at(&self, address: SocketAddr) -> Option<String> {
+    pub(super) fn process_at(&self, address: SocketAddr) -> Option<String> {
         locked(&self.listener()?.names).get(&address).cloned()
     }
 
@@ -103,6 +107,8 @@ struct Container {
     command: String,
     reading: Reading,
     state: State,
+    standing: Standing,
+    started: Option<Timestamp>,
     memory: Memory,
     /// What happened to it, to be told behind the lines that it wrote before.
     untold: Vec<(Instant, Happening)>,
@@ -141,6 +147,7 @@ impl Collector {
                     Some(finish) = asked.recv() => self.finish(finish).await,
                     _ = ticks.tick() => {
                         self.tell_what_waits(Some(EVENT_WAITS)).await;
+                        self.settle().await;
                         if looked.elapsed() > LOOK_EVERY {
                             self.look().await;
                             looked = Instant::now();
@@ -202,19 +209,23 @@ impl Collector {
     /// Learns what a container is; what it does is known from its events.
     async fn meet(&mut self, id: &str, speaker: &Speaker) -> Option<Member> {
         let member = self.target.member(id).await.ok().flatten();
+        let new = !self.containers.contains_key(id);
         let container = self.containers.entry(id.to_owned()).or_insert_with(|| Container {
             speaker: speaker.clone(),
             command: String::new(),
             reading: Reading::ToTheEnd,
             state: State::default(),
+            standing: Standing::OnTrial,
+            started: None,
             memory: Memory::default(),
             untold: Vec::new(),
             waiting: Vec::new(),
         });
         let member = member?;
         container.command.clone_from(&member.command);
-        if member.standing == Standing::Released && member.is_running() {
-            container.state = State::Up;
+        if new && member.standing == Standing::Released {
+            container.standing = Standing::Released;
+            container.state = if member.is_running() { State::Up } else { State::Crashed };
         }
         if let (Some(address), Some(listener)) = (member.address, self.target.listener()) {
             locked(&listener.names).insert(address, speaker.process.clone());
@@ -255,12 +266,15 @@ impl Collector {
             }
         }
         let Some(container) = self.containers.get_mut(&id) else { return };
-        let (started, reading) = (event.what == What::Started, container.reading);
+        let started = event.what == What::Started;
+        // An end is told behind the last lines, and what follows it behind that.
+        let ends = matches!(event.what, What::Died(_)) || !container.untold.is_empty();
+        let waits = ends && container.reading == Reading::Now;
         container.untold.push((Instant::now(), event));
         if started {
             self.read(&id);
         }
-        if reading == Reading::ToTheEnd {
+        if !waits {
             self.tell(&id).await;
         }
     }
@@ -275,6 +289,11 @@ impl Collector {
             }
             let (said, state) = words(event.what, container.state, container.memory, &container.command);
             container.state = state;
+            match event.what {
+                What::Started => container.started = Some(event.at),
+                What::Released => container.standing = Standing::Released,
+                _ => {}
+            }
             if matches!(event.what, What::Died(_)) {
                 container.memory = Memory::Sufficed;
             }
@@ -297,6 +316,21 @@ impl Collector {
             .collect();
         for id in waiting {
             self.tell(&id).await;
+        }
+    }
+
+    /// What was started again and stays is up: it has passed its check before.
+    async fn settle(&mut self) {
+        let now = Timestamp::now();
+        for container in self.containers.values_mut() {
+            let settled = container.started.and_then(|started| started.checked_add(SETTLED).ok());
+            let waits = container.state == State::Starting && container.standing == Standing::Released;
+            if let Some(at) = settled.filter(|at| waits && *at <= now && container.untold.is_empty()) {
+                container.state = State::Up;
+                let Speaker { app, process, kind } = &container.speaker;
+                let text = ["State changed from starting to up"];
+                self.journals.note(app, at, (process, kind), &text).await;
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod member;
 mod plan;
 mod read;
 mod reconcile;
+mod requests;
 mod retire;
 mod rollout;
 mod spec;

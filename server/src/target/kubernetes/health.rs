@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
-    ("", "pods", "", &["list"]),
+    ("", "pods", "", &["list", "watch"]),
     ("", "pods", "log", &["get"]),
     ("", "events", "", &["list"]),
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),

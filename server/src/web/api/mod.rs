@@ -6,6 +6,8 @@ pub(super) mod authorizations;
 pub(super) mod buildpacks;
 pub(super) mod builds;
 pub(crate) mod config_vars;
+pub(super) mod log_drains;
+pub(super) mod log_sessions;
 pub(super) mod logs;
 pub(super) mod operations;
 pub(super) mod processes;
