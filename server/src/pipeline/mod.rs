@@ -20,7 +20,7 @@ pub(crate) mod source;
 
 mod turn;
 pub(crate) mod upkeep;
-mod workload;
+pub(crate) mod workload;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::db::apps::App;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
+use crate::domain::image::ImageSource;
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
 use crate::platform::Platform;
@@ -22,11 +23,13 @@ pub(crate) async fn of(
 ) -> anyhow::Result<Option<Workload>> {
     let Some(code) = &release.code else { return Ok(None) };
     let config = config_vars(platform, app, &release.config).await?;
+    let blueprint = blueprint_of(code)?;
+    let image = image_of(code, &blueprint).at(platform.registry.pull_address());
     Ok(Some(Workload {
         app: app.name.clone(),
         version: release.version,
-        image: pull_reference(platform, code),
-        processes: processes(platform, app, code)?,
+        processes: processes(platform, app, &blueprint, &image),
+        image,
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
         pull: platform.pull_login.clone(),
         adopted: app.adoption.clone(),
@@ -43,18 +46,24 @@ pub(crate) async fn config_vars(
     Ok(platform.open_config(&mut conn, app, versions).await?)
 }
 
-/// `registry/repository:tag@digest`, at the address from which the target pulls.
-fn pull_reference(platform: &Platform, code: &Code) -> String {
-    let (repository, tag) = code.image.rsplit_once(':').unwrap_or((&code.image, "latest"));
-    platform.registry.pull_reference(repository, tag, &code.digest)
+pub(crate) fn blueprint_of(code: &Code) -> anyhow::Result<Blueprint> {
+    serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
 }
 
-fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<Process>> {
-    let blueprint: Blueprint =
-        serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")?;
+/// The image that stands for the release.
+pub(crate) fn image_of(code: &Code, blueprint: &Blueprint) -> ImageSource {
+    blueprint.main_image().cloned().unwrap_or_else(|| ImageSource::built(&code.image, &code.digest))
+}
+
+fn processes(platform: &Platform, app: &App, blueprint: &Blueprint, image: &str) -> Vec<Process> {
     let rollout = &platform.settings.rollout;
+    let other_image = |name: &ProcessType| {
+        let source = blueprint.images.get(name)?;
+        Some(source.at(platform.registry.pull_address())).filter(|other| other != image)
+    };
     let processes = blueprint.processes.iter().map(|(name, command)| Process {
         name: name.clone(),
+        image: other_image(name),
         command: match command {
             None => Command::Image,
             Some(line) => Command::Argv(procfile::argv(line)),
@@ -65,7 +74,7 @@ fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<
         limits: platform.settings.processes.limits(),
         grace: platform.settings.processes.grace,
     });
-    Ok(processes.collect())
+    processes.collect()
 }
 
 fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {

@@ -1,12 +1,19 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod pipelines;
+
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::access::Role;
 use crate::target::Adoption;
+pub(crate) use pipelines::{
+    Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
+};
 
 /// A thing by its id and name: an app, a team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,11 +116,14 @@ pub(crate) struct Release {
     /// Heroku's word for what was built; the id is the build's.
     pub(crate) slug: Option<Slug>,
     pub(crate) build: Option<Numbered>,
-    /// `push`, `retry`, `hook`, `config` or `rollback`.
+    /// `push`, `retry`, `hook`, `config`, `rollback`, `container` or `promotion`.
     pub(crate) trigger: String,
     pub(crate) commit: Option<String>,
     pub(crate) image: Option<String>,
     pub(crate) digest: Option<String>,
+    /// The image of each process type, with its digest, where they are not all of one build.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) images: BTreeMap<String, String>,
     pub(crate) rollback_of: Option<i64>,
     /// Why it failed.
     pub(crate) reason: Option<String>,
