@@ -81,8 +81,12 @@ async fn collect(platform: Platform, soft: CancellationToken) {
         let platform = asked.clone();
         async move { adopted_apps(&platform).await.unwrap_or_default() }.boxed()
     });
-    platform.target.collect(platform.journals.clone(), adopted, soft).await;
-    platform.journals.close();
+    let collecting = platform.target.collect(platform.journals.clone(), adopted, soft.clone());
+    let closing = async {
+        soft.cancelled().await;
+        platform.journals.close();
+    };
+    tokio::join!(collecting, closing);
 }
 
 async fn adopted_apps(platform: &Platform) -> sqlx::Result<Vec<(AppName, Adoption)>> {

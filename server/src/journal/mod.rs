@@ -14,6 +14,7 @@ mod follow;
 mod record;
 mod resume;
 mod ring;
+mod state;
 #[cfg(test)]
 mod tests;
 

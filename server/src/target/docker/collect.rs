@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::happening::{Happening, Memory, Speaker, State, What, words};
+use super::happening::{Happening, Memory, Speaker, State};
 use super::member::{Member, Standing};
 use super::read::read;
 use super::{DockerTarget, locked, spec};
@@ -28,8 +28,6 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long an event waits for the lines that were written before it.
 const EVENT_WAITS: Duration = Duration::from_secs(2);
-/// How long a process that was started again has to stay.
-const SETTLED: SignedDuration = SignedDuration::from_secs(5);
 /// Before an engine that went away is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far back events are asked for when the server starts; the engine keeps the last few hundred.
@@ -92,31 +90,31 @@ impl DockerTarget {
     }
 }
 
-struct Collector {
+pub(super) struct Collector {
     target: DockerTarget,
-    journals: Journals,
-    containers: HashMap<String, Container>,
+    pub(super) journals: Journals,
+    pub(super) containers: HashMap<String, Container>,
     readers: JoinSet<String>,
     stop: CancellationToken,
-    began: Timestamp,
+    pub(super) began: Timestamp,
 }
 
 /// A container that is read, or was.
-struct Container {
-    speaker: Speaker,
-    command: String,
-    reading: Reading,
-    state: State,
-    standing: Standing,
-    started: Option<Timestamp>,
-    memory: Memory,
+pub(super) struct Container {
+    pub(super) speaker: Speaker,
+    pub(super) command: String,
+    pub(super) reading: Reading,
+    pub(super) state: State,
+    pub(super) standing: Standing,
+    pub(super) started: Option<Timestamp>,
+    pub(super) memory: Memory,
     /// What happened to it, to be told behind the lines that it wrote before.
-    untold: Vec<(Instant, Happening)>,
+    pub(super) untold: Vec<(Instant, Happening)>,
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// A reader is on it.
     Now,
     /// It has been read to the end of its last run.
@@ -207,7 +205,7 @@ impl Collector {
     }
 
     /// Learns what a container is; what it does is known from its events.
-    async fn meet(&mut self, id: &str, speaker: &Speaker) -> Option<Member> {
+    pub(super) async fn meet(&mut self, id: &str, speaker: &Speaker) -> Option<Member> {
         let member = self.target.member(id).await.ok().flatten();
         let new = !self.containers.contains_key(id);
         let container = self.containers.entry(id.to_owned()).or_insert_with(|| Container {
@@ -233,7 +231,7 @@ impl Collector {
         Some(member)
     }
 
-    fn read(&mut self, id: &str) {
+    pub(super) fn read(&mut self, id: &str) {
         let Some(container) = self.containers.get_mut(id) else { return };
         if container.reading == Reading::Now {
             return;
@@ -247,91 +245,6 @@ impl Collector {
             container.speaker.clone(),
             self.stop.clone(),
         ));
-    }
-
-    async fn happened(&mut self, event: Happening) {
-        // Of an app that was destroyed while nobody listened.
-        if event.at < self.began && !self.journals.knows(&event.speaker.app) {
-            return;
-        }
-        let id = event.id.clone();
-        if event.what == What::Removed {
-            return self.forget(&id);
-        }
-        if !self.containers.contains_key(&id) || event.what == What::Started {
-            let known = self.meet(&id, &event.speaker).await.is_some();
-            // Its start was told by whoever saw it.
-            if !known && event.what == What::Started {
-                return;
-            }
-        }
-        let Some(container) = self.containers.get_mut(&id) else { return };
-        let started = event.what == What::Started;
-        // An end is told behind the last lines, and what follows it behind that.
-        let ends = matches!(event.what, What::Died(_)) || !container.untold.is_empty();
-        let waits = ends && container.reading == Reading::Now;
-        container.untold.push((Instant::now(), event));
-        if started {
-            self.read(&id);
-        }
-        if !waits {
-            self.tell(&id).await;
-        }
-    }
-
-    /// Says what happened to a container, in order.
-    async fn tell(&mut self, id: &str) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        for (_, event) in std::mem::take(&mut container.untold) {
-            if event.what == What::OutOfMemory {
-                container.memory = Memory::RanOut;
-                continue;
-            }
-            let (said, state) = words(event.what, container.state, container.memory, &container.command);
-            container.state = state;
-            match event.what {
-                What::Started => container.started = Some(event.at),
-                What::Released => container.standing = Standing::Released,
-                _ => {}
-            }
-            if matches!(event.what, What::Died(_)) {
-                container.memory = Memory::Sufficed;
-            }
-            if said.is_empty() {
-                continue;
-            }
-            let Speaker { app, process, kind } = &container.speaker;
-            self.journals.note(app, event.at, (process, kind), &said).await;
-        }
-    }
-
-    /// An event that waits for lines which do not come is told without them.
-    async fn tell_what_waits(&mut self, patience: Option<Duration>) {
-        let late = |(since, _): &(Instant, Happening)| patience.is_none_or(|limit| since.elapsed() > limit);
-        let waiting: Vec<String> = self
-            .containers
-            .iter()
-            .filter(|(_, container)| container.untold.first().is_some_and(late))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in waiting {
-            self.tell(&id).await;
-        }
-    }
-
-    /// What was started again and stays is up: it has passed its check before.
-    async fn settle(&mut self) {
-        let now = Timestamp::now();
-        for container in self.containers.values_mut() {
-            let settled = container.started.and_then(|started| started.checked_add(SETTLED).ok());
-            let waits = container.state == State::Starting && container.standing == Standing::Released;
-            if let Some(at) = settled.filter(|at| waits && *at <= now && container.untold.is_empty()) {
-                container.state = State::Up;
-                let Speaker { app, process, kind } = &container.speaker;
-                let text = ["State changed from starting to up"];
-                self.journals.note(app, at, (process, kind), &text).await;
-            }
-        }
     }
 
     /// A reader has come to the end: of the container's run, or of the engine's patience.
@@ -373,7 +286,7 @@ impl Collector {
         }
     }
 
-    fn forget(&mut self, id: &str) {
+    pub(super) fn forget(&mut self, id: &str) {
         if self.containers.get(id).is_some_and(|container| container.untold.is_empty()) {
             self.containers.remove(id);
         }

@@ -18,6 +18,7 @@ mod requests;
 mod retire;
 mod rollout;
 mod spec;
+mod tell;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod logs;
 mod pipelines;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::access::Role;
 use crate::target::Adoption;
+pub(crate) use logs::{LogDrain, LogLine, LogSession, NewLogDrain, Said};
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };
@@ -199,51 +201,6 @@ pub(crate) struct Dyno {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DynoRelease {
     pub(crate) version: i64,
-}
-
-/// A session that reads a log by its address.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct LogSession {
-    pub(crate) id: Uuid,
-    pub(crate) logplex_url: String,
-    pub(crate) created_at: Timestamp,
-    pub(crate) updated_at: Timestamp,
-}
-
-/// Where an app's log is sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct LogDrain {
-    pub(crate) id: Uuid,
-    /// How lines call it: `d.…`.
-    pub(crate) token: String,
-    pub(crate) url: String,
-    /// Always null: there are no add-ons here.
-    pub(crate) addon: Option<Named>,
-    pub(crate) created_at: Timestamp,
-    pub(crate) updated_at: Timestamp,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct NewLogDrain {
-    pub(crate) url: String,
-}
-
-/// A line of an app's log, as `format=json` has it; without a message it only tells where the reader stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct LogLine {
-    /// The position from which `after` goes on.
-    pub(crate) id: i64,
-    #[serde(flatten)]
-    pub(crate) said: Option<Said>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Said {
-    pub(crate) at: Timestamp,
-    /// `app` or `slipway`.
-    pub(crate) source: String,
-    pub(crate) process: String,
-    pub(crate) message: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
