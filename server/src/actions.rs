@@ -94,6 +94,8 @@ impl Platform {
         audit::note(&mut tx, principal, Some((id, name)), "apps:create", json!({})).await?;
         let app = apps::by_id(&mut tx, id).await?;
         tx.commit().await?;
+        // Of an earlier app of this name a last word may have come late.
+        self.journals.forget(name).await;
         Ok(app)
     }
 
@@ -150,6 +152,7 @@ impl Platform {
         {
             warn!(app = %app.name, "The destroyed app's repository could not be removed: {error}");
         }
+        self.journals.forget(&app.name).await;
         Ok(())
     }
 

@@ -16,8 +16,10 @@ use crate::docker::Engine;
 use crate::domain::blueprint::Blueprint;
 use crate::domain::ids::{AppId, ReleaseId};
 use crate::domain::names::{AppName, ProcessType};
+use crate::drains;
 use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
+use crate::journal::Journals;
 use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
 use crate::pipeline::log::LogHub;
@@ -46,6 +48,10 @@ pub(crate) struct Platform {
     pub(crate) router: Option<Arc<Keeper>>,
     pub(crate) queue: Queue,
     pub(crate) logs: LogHub,
+    /// What apps write, and what is said of them.
+    pub(crate) journals: Journals,
+    /// Told when log drains were added or removed.
+    pub(crate) drains: drains::Changed,
     pub(crate) cancels: Cancels,
     pub(crate) rollouts: Arc<Rollouts>,
     pub(crate) runs: Runs,

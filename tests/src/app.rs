@@ -10,6 +10,7 @@ use crate::checkout::Checkout;
 use crate::http::Answer;
 use crate::person::{Person, Said};
 use crate::platform::Platform;
+use crate::pushing::Pushing;
 use crate::traffic::Traffic;
 use crate::wait::{LONG, SHORT, until, wait_for};
 
@@ -69,6 +70,25 @@ impl App {
     /// `ssh platform <words> --app <app>`.
     pub fn verb(&self, words: &[&str]) -> Said {
         self.admin().verb(&[words, &["--app", &self.name]].concat())
+    }
+
+    /// `slipway logs --tail <words>` on the command line, from now on.
+    pub fn start_logs(&self, words: &[&str]) -> Pushing {
+        let words = [&["logs", "--tail", "--app", &self.name], words].concat();
+        Pushing::start(self.admin().command_line(&words))
+    }
+
+    /// What `logs` prints with these words.
+    pub fn logs(&self, words: &[&str]) -> String {
+        self.verb(&[&["logs"], words].concat()).ok().out.clone()
+    }
+
+    /// Waits until `logs` prints these words.
+    pub fn until_logged(&self, text: &str) -> String {
+        wait_for(&format!("{text:?} in the logs of {}", self.name), LONG, || {
+            let logs = self.logs(&["-n", "1500"]);
+            logs.contains(text).then_some(logs)
+        })
     }
 
     /// Releases, the oldest first.

@@ -21,6 +21,7 @@ mod proxy;
 mod pushing;
 mod server;
 mod services;
+mod sink;
 mod traffic;
 mod wait;
 
@@ -37,5 +38,6 @@ pub use proxy::{Behind, Proxy};
 pub use pushing::{Push, Pushing};
 pub use server::Server;
 pub use services::Service;
+pub use sink::{Sink, Speaks};
 pub use traffic::{Counts, Traffic};
 pub use wait::{LONG, SHORT, until, wait_for};

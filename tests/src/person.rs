@@ -111,16 +111,17 @@ impl Person {
         ssh
     }
 
-    /// `slipway <words>` with this person's token and nothing of the machine's own settings.
-    pub fn slipway(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(slipway());
-        command
+    /// `slipway <words>` on the command line, signed in by a token.
+    pub fn command_line(&self, words: &[&str]) -> Command {
+        let mut slipway = Command::new(slipway());
+        slipway
             .env_clear()
             .env("HOME", self.ssh_config.parent().unwrap_or(Path::new("/")))
             .env("SLIPWAY_URL", format!("http://127.0.0.1:{}", self.ports.http))
             .env("SLIPWAY_TOKEN", &self.token)
-            .args(words);
-        command
+            .args(words)
+            .stdin(Stdio::null());
+        slipway
     }
 
     fn ssh(&self) -> Command {

@@ -230,6 +230,13 @@ impl Platform {
         Ask { method, host: "127.0.0.1", path, headers, body }.send(self.ports.http)
     }
 
+    /// Opens an address of the platform as a stranger would, with these headers.
+    pub fn open(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let ask = Ask { method: "GET", host: "127.0.0.1", path, headers, body: None };
+        ask.send(self.ports.http).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
     /// Reads the API as the admin.
     pub fn get(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, &self.admin().token, None);

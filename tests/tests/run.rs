@@ -46,7 +46,7 @@ fn ssh(app: &App, options: &[&str], line: &[&str]) -> Command {
 }
 
 fn cli(app: &App, line: &[&str]) -> Command {
-    app.platform().admin().slipway(&words(app, line))
+    app.platform().admin().command_line(&words(app, line))
 }
 
 fn with_input(mut command: Command, input: &[u8]) -> Said {

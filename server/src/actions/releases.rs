@@ -16,6 +16,7 @@ use crate::domain::access::Principal;
 use crate::domain::ids::ReleaseId;
 use crate::domain::names::ConfigKey;
 use crate::domain::release::ReleaseStatus;
+use crate::events;
 use crate::pipeline::jobs::rollout_job;
 use crate::pipeline::rollouts::Kind;
 use crate::platform::Platform;
@@ -103,7 +104,9 @@ impl Platform {
         tx.commit().await?;
         self.rollouts.announce(app.id, version, Kind::Config);
         self.queue.wake();
-        self.release(id).await.map(Some)
+        let made = self.release(id).await?;
+        events::released(self, &app.name, &made).await;
+        Ok(Some(made))
     }
 
     /// Adds the new values; the config after the changes, and what really changed.

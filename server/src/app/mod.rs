@@ -9,15 +9,19 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::parts::Parts;
 use crate::config::ServeArgs;
-use crate::db::people;
+use crate::db::{log_drains, people};
+use crate::domain::names::AppName;
+use crate::drains;
 use crate::lifecycle::{Ended, Lifecycle};
 use crate::pipeline::{jobs, upkeep};
 use crate::platform::Platform;
 use crate::queue::{Handler, Shutdown};
+use crate::target::{AdoptedApps, Adoption};
 use crate::telemetry::{self, MetricsPage};
 
 /// Rollouts that run at a time: they wait for processes far more than they work.
@@ -67,5 +71,26 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
     }
     let (runs, soft, hard) = (platform.runs.clone(), lifecycle.soft.clone(), lifecycle.hard.clone());
     lifecycle.spawn("runs", runs.finish(soft, hard));
+    lifecycle.spawn_essential("logs", collect(platform.clone(), lifecycle.soft.clone()));
+    lifecycle.spawn_essential("drains", drains::run(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
+}
+
+/// Reads what apps write. Who follows is let go when the server ends, to go on with the next one.
+async fn collect(platform: Platform, soft: CancellationToken) {
+    let asked = platform.clone();
+    let adopted: AdoptedApps = Arc::new(move || {
+        let platform = asked.clone();
+        async move { adopted_apps(&platform).await.unwrap_or_default() }.boxed()
+    });
+    let collecting = platform.target.collect(platform.journals.clone(), adopted, soft.clone());
+    let closing = async {
+        soft.cancelled().await;
+        platform.journals.close();
+    };
+    tokio::join!(collecting, closing);
+}
+
+async fn adopted_apps(platform: &Platform) -> sqlx::Result<Vec<(AppName, Adoption)>> {
+    log_drains::adopted(&mut *platform.pool.acquire().await?).await
 }

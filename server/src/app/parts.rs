@@ -17,6 +17,7 @@ use crate::config::{self, ServeArgs};
 use crate::crypto::KeyFile;
 use crate::db;
 use crate::docker::{Engine, EngineError};
+use crate::journal::Journals;
 use crate::lifecycle::Lifecycle;
 use crate::local::postgres::PrivatePostgres;
 use crate::local::registry::PrivateRegistry;
@@ -106,6 +107,8 @@ impl Parts {
             router: router.map(Arc::new),
             queue: Queue::new(pool),
             logs: Default::default(),
+            journals: Journals::new(data.layout().journals(), args.limits.journal()),
+            drains: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
             runs: Default::default(),

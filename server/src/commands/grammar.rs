@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::access::Role;
-use crate::domain::names::{AppName, ConfigKey, ProcessType};
+use crate::domain::names::{AppName, ConfigKey};
 use crate::domain::pipeline::Stage;
 
 /// What `ssh platform …` takes.
@@ -153,7 +153,7 @@ pub(crate) enum Verb {
 
     /// List the app's processes
     Ps,
-    /// Print what the app's processes write
+    /// Print what the app's processes write, what the platform says of them, and the requests that were answered
     Logs(Logs),
 
     /// Run a command in a process of its own, with the app's code and config
@@ -167,6 +167,15 @@ pub(crate) enum Verb {
     /// Run a command in a process that runs already: a shell if none is named
     #[command(name = "ps:exec")]
     PsExec(PsExec),
+
+    /// List where the app's logs are sent
+    Drains,
+    /// Send the app's logs to a syslog server over TLS (syslog+tls://host:port) or to an HTTPS address
+    #[command(name = "drains:add")]
+    DrainsAdd { url: String },
+    /// Send them there no longer: a drain by its address, token or id
+    #[command(name = "drains:remove")]
+    DrainsRemove { drain: String },
 
     /// List who has access to the app, or to a team
     Access(TeamChoice),
@@ -348,12 +357,54 @@ pub(crate) struct Logs {
     /// Go on printing what is written from now on
     #[arg(short, long)]
     pub(crate) tail: bool,
-    /// How many lines from before now
-    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1500))]
-    pub(crate) num: u16,
-    /// Only processes of this type
-    #[arg(short, long, alias = "dyno", short_alias = 'd')]
-    pub(crate) ps: Option<ProcessType>,
+    /// How many lines from before now: 100, or with --since 1500, if left out
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u16).range(1..=1500))]
+    pub(crate) num: Option<u16>,
+    /// Only a process type (`web`), one process (`web.1`), `api` or `router`
+    #[arg(short, long, alias = "dyno", short_alias = 'd', value_parser = process_name)]
+    pub(crate) ps: Option<String>,
+    /// Only what processes write (`app`), or what the platform says (`slipway`)
+    #[arg(short, long, value_enum)]
+    pub(crate) source: Option<SourceWord>,
+    /// Only lines since then: 10m, 2h, or a time such as 2026-11-26T15:00:00Z
+    #[arg(long, value_parser = since)]
+    pub(crate) since: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceWord {
+    App,
+    #[value(alias = "heroku")]
+    Slipway,
+}
+
+impl SourceWord {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Slipway => "slipway",
+        }
+    }
+}
+
+/// A process type, `web.1`, or the name of a pod.
+fn process_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if !text.is_empty() && text.len() <= 253 && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("it is a process type such as `web`, or a process such as `web.1`".to_owned())
+    }
+}
+
+/// Checked here, meant by the server's clock.
+fn since(text: &str) -> Result<String, String> {
+    let known = humantime::parse_duration(text).is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+    if known {
+        Ok(text.to_owned())
+    } else {
+        Err("it is a span such as `10m`, or a time such as `2026-11-26T15:00:00Z`".to_owned())
+    }
 }
 
 #[derive(Debug, Clone, Args)]

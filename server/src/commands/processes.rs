@@ -1,12 +1,9 @@
-//! What runs, and what it writes.
+//! What runs.
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
-
 use super::client::path;
 use super::failure::Failure;
-use super::grammar::Logs;
 use super::run::Session;
 use super::text::when;
 use crate::web::api::shapes::Dyno;
@@ -45,20 +42,4 @@ fn of(dyno: &Dyno) -> String {
         times => format!(", restarted {times} times"),
     };
     format!("{}: {} {}, v{}{restarts}", dyno.name, dyno.state, when(dyno.updated_at), dyno.release.version)
-}
-
-pub(super) async fn logs(session: &mut Session, args: Logs) -> Result<(), Failure> {
-    let app = session.app(None).await?;
-    let mut address = format!("{}?lines={}", path(&["apps", app.as_str(), "logs"]), args.num);
-    if let Some(process_type) = &args.ps {
-        address.push_str(&format!("&ps={process_type}"));
-    }
-    if args.tail {
-        address.push_str("&follow=1");
-    }
-    let mut text = session.client.stream(&address).await?;
-    while let Some(chunk) = text.try_next().await? {
-        session.terminal.bytes(&chunk).await?;
-    }
-    Ok(())
 }

@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, attached, buildpacks, builds, config, here, images, keys, login, people, pipelines,
-    processes, releases, rollback, tokens,
+    access, apps, attached, buildpacks, builds, config, drains, here, images, keys, login, logs, people,
+    pipelines, processes, releases, rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -121,7 +121,10 @@ impl Session {
             Verb::ConfigSet { vars } => config::set(self, &vars).await,
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
-            Verb::Logs(args) => processes::logs(self, args).await,
+            Verb::Logs(args) => logs::print(self, args).await,
+            Verb::Drains => drains::list(self).await,
+            Verb::DrainsAdd { url } => drains::add(self, url).await,
+            Verb::DrainsRemove { drain } => drains::remove(self, &drain).await,
             Verb::Run(args) => attached::run(self, args).await,
             Verb::RunList => attached::list(self).await,
             Verb::RunStop { name } => attached::stop(self, &name).await,

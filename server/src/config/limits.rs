@@ -7,6 +7,7 @@ use slipway_buildpacks::Bases;
 
 use super::{ConfigError, value};
 use crate::docker::lifecycle::Trust;
+use crate::journal;
 use crate::local::disk::Watermark;
 use crate::target::Limits;
 
@@ -236,6 +237,10 @@ pub(crate) struct LimitSettings {
     #[arg(id = "max-connections-per-address", long = "max-connections-per-address", env = "SLIPWAY_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     pub(crate) connections_per_address: u32,
 
+    /// What is kept of one app's logs; the oldest lines go. Of each process the last 1,500 lines stay within it.
+    #[arg(id = "max-app-log", long = "max-app-log", env = "SLIPWAY_MAX_APP_LOG", default_value = "64MiB", value_parser = value::bytes, value_name = "SIZE")]
+    app_log_bytes: u64,
+
     /// Room that has to stay free on the data folder's disk; below it pushes are refused.
     #[arg(id = "disk-free-bytes", long = "disk-free-bytes", env = "SLIPWAY_DISK_FREE_BYTES", default_value = "1GiB", value_parser = value::bytes, value_name = "SIZE")]
     disk_free_bytes: u64,
@@ -248,6 +253,10 @@ pub(crate) struct LimitSettings {
 impl LimitSettings {
     pub(crate) fn watermark(&self) -> Watermark {
         Watermark { bytes: self.disk_free_bytes, percent: self.disk_free_percent }
+    }
+
+    pub(crate) fn journal(&self) -> journal::Limits {
+        journal::Limits { bytes: self.app_log_bytes }
     }
 }
 

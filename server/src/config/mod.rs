@@ -14,8 +14,8 @@ pub(crate) use doors::{AppsSettings, HttpSettings, SshSettings, TlsFiles};
 pub(crate) use limits::{BuildSettings, LifecycleSettings, LimitSettings, ProcessSettings, RolloutSettings};
 pub(crate) use page::settings_page;
 pub(crate) use parts::{
-    DataSettings, DatabaseSettings, DockerSettings, KubernetesSettings, LifeSettings, LogFormat, LogSettings,
-    RegistrySettings, Target,
+    DataSettings, DatabaseSettings, DockerSettings, DrainSettings, KubernetesSettings, LifeSettings,
+    LogFormat, LogSettings, RegistrySettings, Target,
 };
 
 /// Everything that `slipway serve` can be told. With nothing told, one machine is enough.
@@ -47,6 +47,8 @@ pub(crate) struct ServeArgs {
     pub(crate) rollout: RolloutSettings,
     #[command(flatten)]
     pub(crate) limits: LimitSettings,
+    #[command(flatten)]
+    pub(crate) drains: DrainSettings,
     #[command(flatten)]
     pub(crate) life: LifeSettings,
     #[command(flatten)]

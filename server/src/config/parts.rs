@@ -45,6 +45,21 @@ impl DataSettings {
     }
 }
 
+/// Log drains.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Log drains")]
+pub(crate) struct DrainSettings {
+    /// Networks of your own that log drains may reach, comma-separated. Without any, drains reach public addresses only.
+    #[arg(
+        id = "log-drain-networks",
+        long = "log-drain-networks",
+        env = "SLIPWAY_LOG_DRAIN_NETWORKS",
+        value_delimiter = ',',
+        value_name = "NETWORKS"
+    )]
+    pub(crate) networks: Vec<ipnet::IpNet>,
+}
+
 /// PostgreSQL, the truth.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Database")]

@@ -11,6 +11,7 @@ pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod history;
 pub(crate) mod jobs;
+pub(crate) mod log_drains;
 pub(crate) mod logs;
 pub(crate) mod people;
 pub(crate) mod pipelines;

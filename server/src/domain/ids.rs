@@ -68,3 +68,11 @@ id!(
     /// A job in the queue.
     JobId
 );
+id!(
+    /// Where an app's log is sent.
+    DrainId
+);
+id!(
+    /// A reader of an app's log by its address alone.
+    SessionId
+);

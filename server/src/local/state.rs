@@ -99,6 +99,11 @@ impl Layout {
         self.root.join("registry")
     }
 
+    /// What apps write.
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
     /// What the private services write.
     pub(crate) fn log_of(&self, service: &str) -> PathBuf {
         self.root.join("logs").join(format!("{service}.log"))

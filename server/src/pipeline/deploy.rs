@@ -14,6 +14,7 @@ use crate::db::releases::{self, Release};
 use crate::db::{app_lock, jobs};
 use crate::domain::ids::ReleaseId;
 use crate::domain::release::ReleaseStatus;
+use crate::events;
 use crate::platform::Platform;
 use crate::target::RolloutError;
 use crate::telemetry::metrics::{RELEASES_TOTAL, ROLLOUT_SECONDS};
@@ -69,6 +70,7 @@ pub(crate) async fn roll_out(
         let (version, before) = (release.version, before.version);
         return Ok(Rolled::Waiting(format!("v{before} is on its way, and v{version} takes up its code")));
     }
+    events::released(platform, &app.name, &release).await;
     let release = with_code(platform, app, release).await?;
     match carry_out(platform, app, &release, transcript, &turn).await? {
         Ok(()) => {
@@ -81,6 +83,8 @@ pub(crate) async fn roll_out(
         Err(RolloutError::Failed(reason)) => {
             transcript.warn(&reason).await;
             let summary = reason.lines().next().unwrap_or_default();
+            let text = format!("Release v{} failed: {summary}", release.version);
+            events::note(platform, &app.name, events::API, text).await;
             fail(platform, &release, format!("v{} is not live: {summary}", release.version)).await
         }
         Err(RolloutError::Unreachable(reason)) => {
@@ -211,6 +215,7 @@ async fn succeed(
     phases::plan_postdeploy(&mut tx, app, release).await?;
     tx.commit().await?;
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
+    events::note(platform, &app.name, events::API, format!("Release v{} is live", release.version)).await;
     // The release is live whatever git says; the upkeep converges the branch too, perhaps at this moment.
     if let Err(error) = platform.converge_branch(app.id).await {
         warn!("The deploy branch could not be moved yet: {error:#}");

@@ -20,6 +20,7 @@ use crate::db::jobs::{Fenced, Job, NewJob};
 use crate::db::releases;
 use crate::domain::build::BuildStatus;
 use crate::domain::ids::{BuildId, ReleaseId};
+use crate::events;
 use crate::platform::Platform;
 use crate::queue::JobError;
 use crate::telemetry::metrics::{BUILDS_RUNNING, BUILDS_TOTAL};
@@ -120,6 +121,10 @@ async fn drive(
     let token = cancel.token().clone();
     let line = Line { platform: Arc::clone(&platform), app, build, tries, transcript, cancel: token };
     line.transcript.step(format!("Build {} of {}", line.build.number, short(&line.build.commit))).await;
+    if tries == 1 {
+        let started = format!("started by {}", line.build.actor_name);
+        tell(&line, &started).await;
+    }
     let outcome = match unreadable {
         Some(error) => Err(Stop::ours(error)),
         None => tokio::select! {
@@ -183,11 +188,13 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
         Ok(()) => {
             info!("The build is live");
             count(BuildStatus::Succeeded);
+            tell(line, "succeeded").await;
             return Ok(());
         }
         Err(Stop::ReleaseFailed(reason) | Stop::Waiting(reason)) => {
             info!("The build is released, not live: {reason}");
             count(BuildStatus::Succeeded);
+            tell(line, "succeeded").await;
             return Ok(());
         }
         Err(Stop::LeaseLost) => {
@@ -216,6 +223,7 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
     };
     info!(status = status.as_str(), "The build ended: {reason}");
     count(status);
+    tell(line, &format!("{}: {}", status.as_str(), reason.lines().next().unwrap_or_default())).await;
     line.transcript.warn(&reason).await;
     let record = || async {
         let mut conn = line.platform.pool.acquire().await?;
@@ -223,6 +231,12 @@ async fn end(line: &Line, outcome: Result<(), Stop>) -> Result<(), JobError> {
     };
     // `Lost` if the app was destroyed, or if another worker has the build now: closing the log is fenced too.
     patiently(record).await.map(drop).map_err(retry)
+}
+
+/// `slipway[api]: Build 12 …`.
+async fn tell(line: &Line, what: &str) {
+    let text = format!("Build {} {what}", line.build.number);
+    events::note(&line.platform, &line.app.name, events::API, text).await;
 }
 
 /// Asks a database that is away again for a while: what a build came to must not be lost, nor made once more.

@@ -182,10 +182,21 @@ async fn chores(platform: &Platform) {
         warn!("Could not prune ended jobs: {error}");
     }
     prune_engine(platform).await;
+    forget_logs(platform).await;
     for app in all_apps(platform).await.unwrap_or_default() {
         if let Err(error) = tidy_repository(platform, &app).await {
             warn!(app = %app.name, "The repository could not be tidied: {error:#}");
         }
+    }
+}
+
+/// Logs of apps that are no more: a last line may have come after the app had gone.
+async fn forget_logs(platform: &Platform) {
+    // Listed first: a log that begins meanwhile is of an app that is there.
+    let found = platform.journals.on_disk().await;
+    let Ok(apps) = all_apps(platform).await else { return };
+    for name in found.iter().filter(|name| !apps.iter().any(|app| app.name == **name)) {
+        platform.journals.forget(name).await;
     }
 }
 

@@ -9,17 +9,19 @@ pub(crate) mod docker;
 pub(crate) mod kubernetes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use secrecy::SecretString;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::attached::{AttachError, Ends, Inside, OneOff};
-use self::kubernetes::{LogSource, Reconciled};
+use self::kubernetes::Reconciled;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
+use crate::journal::Journals;
 use crate::transcript::Transcript;
 
 /// The target of this platform.
@@ -75,26 +77,12 @@ impl Target {
         }
     }
 
-    /// Sends what the app's processes write, until all is said or the receiver goes away.
-    pub(crate) async fn logs(
-        &self,
-        of: Whose<'_>,
-        query: LogQuery,
-        lines: mpsc::Sender<LogLine>,
-    ) -> anyhow::Result<()> {
+    /// Reads what processes write, and what happens to them, into the apps' logs until `stop`. `adopted` tells the apps
+    /// that move Deployments of others.
+    pub(crate) async fn collect(&self, journals: Journals, adopted: AdoptedApps, stop: CancellationToken) {
         match self {
-            Self::Docker(target) => {
-                let mut written = target.logs(of.app, query).await?;
-                while let Some(line) = written.next().await {
-                    if lines.send(line).await.is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            }
-            Self::Kubernetes(target) => {
-                Ok(target.logs(LogSource { app: of.app, adopted: of.adopted, query }, lines).await?)
-            }
+            Self::Docker(target) => target.collect(journals, stop).await,
+            Self::Kubernetes(target) => target.collect(journals, adopted, stop).await,
         }
     }
 
@@ -159,6 +147,9 @@ impl Target {
         }
     }
 }
+
+/// Asks which apps move Deployments of others.
+pub(crate) type AdoptedApps = Arc<dyn Fn() -> BoxFuture<'static, Vec<(AppName, Adoption)>> + Send + Sync>;
 
 /// Whose processes are meant.
 #[derive(Debug, Clone, Copy)]
@@ -296,29 +287,4 @@ pub(crate) struct ProcessStatus {
     pub(crate) restarts: u32,
     pub(crate) since: jiff::Timestamp,
     pub(crate) command: String,
-}
-
-/// Which lines of the running processes are wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LogQuery {
-    /// Lines from before now, in all.
-    pub(crate) lines: usize,
-    pub(crate) process_type: Option<ProcessType>,
-    pub(crate) follow: Follow,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Follow {
-    #[default]
-    No,
-    Yes,
-}
-
-/// One line that a process wrote.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub(crate) struct LogLine {
-    pub(crate) at: jiff::Timestamp,
-    /// `web.1`.
-    pub(crate) process: String,
-    pub(crate) text: String,
 }

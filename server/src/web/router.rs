@@ -10,8 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, images, operations, pipelines, processes,
-    releases, runs, teams, users,
+    account, apps, authorizations, buildpacks, builds, config_vars, images, log_drains, log_sessions, logs,
+    operations, pipelines, processes, releases, runs, teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -93,7 +93,13 @@ fn routes() -> Vec<Route> {
         route(Method::POST,   "/apps/{app}/runs/{run}/stop",             App(Deploy),     post(runs::stop)),
         route(Method::GET,    "/apps/{app}/attach",                      App(Deploy),     get(runs::attach)),
         route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
-        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(processes::logs)),
+        route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(logs::read)),
+        route(Method::POST,   "/apps/{app}/log-sessions",                App(Read),       post(log_sessions::create)),
+        route(Method::GET,    "/log-sessions/{session}",                 Public,          get(log_sessions::read)),
+        route(Method::GET,    "/apps/{app}/log-drains",                  App(ReadConfig), get(log_drains::list)),
+        route(Method::POST,   "/apps/{app}/log-drains",                  App(Deploy),     post(log_drains::add)),
+        route(Method::GET,    "/apps/{app}/log-drains/{drain}",          App(ReadConfig), get(log_drains::info)),
+        route(Method::DELETE, "/apps/{app}/log-drains/{drain}",          App(Deploy),     delete(log_drains::remove)),
     ]
 }
 

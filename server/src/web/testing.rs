@@ -26,6 +26,7 @@ use crate::docker::testing::engine;
 use crate::domain::access::{Principal, Role};
 use crate::domain::ids::UserId;
 use crate::domain::names::TeamName;
+use crate::journal::Journals;
 use crate::local::router::tests::{Running, router};
 use crate::platform::Platform;
 use crate::queue::Queue;
@@ -86,6 +87,8 @@ impl TestApi {
             router: None,
             queue: Queue::new(pool),
             logs: Default::default(),
+            journals: Journals::new(folder.path().join("journal"), settings.limits.journal()),
+            drains: Default::default(),
             cancels: Default::default(),
             rollouts: Default::default(),
             runs: Default::default(),

@@ -4,6 +4,7 @@
 //! blocked by idle connections, and a retired backend is never remembered.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -12,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::body::{Progress, ProxyBody};
+use super::record::Record;
 use super::settings::Timeouts;
 
 /// How an attempt ended without an answer.
@@ -29,8 +31,12 @@ pub(super) async fn send(
     request: Request<ProxyBody>,
     progress: &Progress,
     timeouts: &Timeouts,
+    record: &mut Record,
 ) -> Result<Response<Incoming>, Failure> {
-    let Some(mut sender) = connect(address, timeouts).await else {
+    let began = Instant::now();
+    let connected = connect(address, timeouts).await;
+    record.connected(address, began.elapsed());
+    let Some(mut sender) = connected else {
         return Err(Failure::NotSent(Box::new(request)));
     };
     tokio::select! {

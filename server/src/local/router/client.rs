@@ -18,7 +18,8 @@ use tokio::net::UnixStream;
 
 use super::control::{LONGEST_WAIT, Left, PROTOCOL, Version, build_of};
 use super::handover::Successor;
-use super::{Route, Settings};
+use super::requests::Heard;
+use super::{Route, Settings, Shared};
 use crate::domain::names::AppName;
 
 /// For the router to answer an order, the wait for a drain aside.
@@ -32,6 +33,9 @@ const SUCCESSION: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at the socket while a router starts.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Requests that are handed on at a time: a body may have two megabytes.
+const REQUESTS_AT_ONCE: usize = 200;
 
 /// Bytes of the router's log that are quoted when it did not start.
 const LOG_TAIL: usize = 600;
@@ -156,6 +160,18 @@ impl Control {
         }
     }
 
+    /// Requests that were answered after the one with this number of this router, as soon as there are any, or after
+    /// `patience`. Those up to it are forgotten there.
+    pub(crate) async fn requests(
+        &self,
+        router: &str,
+        after: u64,
+        patience: Duration,
+    ) -> Result<Heard, ControlError> {
+        let wait = patience.min(LONGEST_WAIT).as_millis();
+        self.ask(&format!("/requests?router={router}&after={after}&wait_ms={wait}"), ANSWER).await
+    }
+
     /// Ends the router when its requests have ended. The server never does; operators ask the socket themselves.
     #[cfg(test)]
     pub(crate) async fn stop(&self) -> Result<(), ControlError> {
@@ -219,6 +235,20 @@ impl Control {
             Ok(text)
         } else {
             Err(ControlError::Refused { status, text: String::from_utf8_lossy(&text).into_owned() })
+        }
+    }
+}
+
+/// Hands the requests that wait to the router that has taken this one's place; to nobody while there is none.
+pub(super) async fn hand_requests_on(shared: &Shared) {
+    let control = Control::new(&shared.settings.socket);
+    if !control.version().await.is_ok_and(|version| version.pid != std::process::id()) {
+        return;
+    }
+    let waiting = shared.requests.take();
+    for requests in waiting.chunks(REQUESTS_AT_ONCE) {
+        if let Err(error) = control.call(Method::POST, "/requests", Some(&requests), ANSWER).await {
+            tracing::warn!("{} requests are missing in the apps' logs: {error}", requests.len());
         }
     }
 }

@@ -17,7 +17,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::RwLock;
 
 use super::handover::{self, Successor};
-use super::{Route, Shared};
+use super::requests::{Answered, Heard};
+use super::{Route, Shared, client};
 use crate::domain::names::AppName;
 
 /// Changes when an older server could no longer speak to the router.
@@ -25,6 +26,9 @@ pub(super) const PROTOCOL: u32 = 1;
 
 /// The longest that one question about a backend may wait; who wants to wait longer asks again.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+/// How often a router that was replaced hands on what it still answers.
+const HAND_ON_EVERY: Duration = Duration::from_millis(500);
 
 /// Who answers on the socket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +95,7 @@ impl Control {
             .route("/routes", get(routes))
             .route("/routes/{app}", put(set_route).delete(remove_route))
             .route("/drained", get(drained))
+            .route("/requests", get(requests).post(take_requests))
             .route("/upgrade", post(upgrade))
             .route("/stop", post(stop))
             .with_state(self.context);
@@ -167,6 +172,33 @@ async fn drained(State(context): State<Arc<Context>>, Query(question): Query<Dra
     Json(Left { in_flight: context.shared.table.drained(question.backend, patience).await })
 }
 
+#[derive(Deserialize)]
+struct RequestsQuestion {
+    /// Which router has given the number.
+    #[serde(default)]
+    router: String,
+    after: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn requests(
+    State(context): State<Arc<Context>>,
+    Query(RequestsQuestion { router, after, wait_ms }): Query<RequestsQuestion>,
+) -> Json<Heard> {
+    let patience = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
+    Json(context.shared.requests.after(&router, after, patience).await)
+}
+
+/// What the router before this one has answered last.
+async fn take_requests(
+    State(context): State<Arc<Context>>,
+    Json(requests): Json<Vec<Answered>>,
+) -> StatusCode {
+    requests.into_iter().for_each(|answered| context.shared.requests.add(answered));
+    StatusCode::NO_CONTENT
+}
+
 async fn upgrade(State(context): State<Arc<Context>>, Json(successor): Json<Successor>) -> Response {
     let mut gate = context.gate.write().await;
     let Some(socket) = context.listener.upgrade().filter(|_| *gate == Gate::Open) else { return gone() };
@@ -175,6 +207,13 @@ async fn upgrade(State(context): State<Arc<Context>>, Json(successor): Json<Succ
             *gate = Gate::Gone;
             context.shared.leaving.cancel();
             tracing::info!("A new router has taken over");
+            let shared = Arc::clone(&context.shared);
+            tokio::spawn(async move {
+                loop {
+                    client::hand_requests_on(&shared).await;
+                    tokio::time::sleep(HAND_ON_EVERY).await;
+                }
+            });
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => {

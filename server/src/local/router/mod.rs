@@ -13,6 +13,8 @@ mod handover;
 mod headers;
 mod pages;
 mod proxy;
+mod record;
+mod requests;
 mod settings;
 mod table;
 #[cfg(test)]
@@ -35,10 +37,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use client::{Control, ControlError, Keeper, Program};
+pub(crate) use requests::{Answered, Heard};
 pub(crate) use settings::Settings;
 pub(crate) use table::Route;
 
 use headers::Origin;
+use requests::Requests;
 use table::Table;
 
 /// The largest head of a request, in bytes.
@@ -72,6 +76,8 @@ struct Shared {
     tasks: TaskTracker,
     /// Set once a successor accepts, or the router was told to stop.
     leaving: CancellationToken,
+    /// What was answered and is not in the apps' logs yet.
+    requests: Requests,
 }
 
 /// Serves until replaced, told to stop, or SIGTERM; returns when the last request has ended.
@@ -88,7 +94,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), RouterError> {
 async fn serve(settings: Settings, leaving: CancellationToken) -> Result<(), RouterError> {
     let listener = handover::listener(&settings).await?;
     let table = Table::load(settings.table.clone());
-    let shared = Arc::new(Shared { table, tasks: TaskTracker::new(), leaving, settings });
+    let requests = Requests::new();
+    let shared = Arc::new(Shared { table, tasks: TaskTracker::new(), leaving, requests, settings });
     let control = control::Control::bind(Arc::clone(&shared), &listener).map_err(|source| {
         RouterError::Socket { socket: shared.settings.socket.display().to_string(), source }
     })?;
@@ -97,6 +104,8 @@ async fn serve(settings: Settings, leaving: CancellationToken) -> Result<(), Rou
     accept(&shared, listener).await;
     drain(&shared).await;
     served.abort();
+    // Whoever answers on the socket now; without a successor there is nobody.
+    client::hand_requests_on(&shared).await;
     Ok(())
 }
 

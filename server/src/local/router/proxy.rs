@@ -17,6 +17,7 @@ use super::backend::{self, Failure};
 use super::body::{Progress, ProxyBody, Watched};
 use super::headers::{self, Origin, RequestId};
 use super::pages::Problem;
+use super::record::Record;
 use super::table::{Lease, NoBackend};
 use super::tunnel;
 use crate::domain::names::AppName;
@@ -31,16 +32,28 @@ pub(super) async fn handle(
     let id = RequestId::of(request.headers());
     let asked = request.headers().clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let (response, app) = match app_of(&shared, &request) {
-        Ok(app) => (proxy(&shared, origin, &app, &id, request).await, Some(app)),
-        Err(problem) => (Err(problem), None),
+    let (response, app) = match known_app(&shared, &request) {
+        Ok(app) => {
+            let mut record = Record::new(&shared, origin, app.clone(), &id, &request);
+            let response =
+                proxy(&shared, origin, &mut record, &id, request).await.unwrap_or_else(|problem| {
+                    record.failed(&problem);
+                    problem.page(&asked, &id)
+                });
+            (record.answer(response), Some(app))
+        }
+        Err(problem) => (problem.page(&asked, &id), None),
     };
-    let response = response.unwrap_or_else(|problem| problem.page(&asked, &id));
     tracing::debug!(
         app = app.as_ref().map(AppName::as_str), %method, path, request.id = %id,
         status = response.status().as_u16(), ms = began.elapsed().as_millis(), "Answered",
     );
     finish(&shared, response)
+}
+
+fn known_app(shared: &Shared, request: &Request<Incoming>) -> Result<AppName, Problem> {
+    let app = app_of(shared, request)?;
+    if shared.table.knows(&app) { Ok(app) } else { Err(Problem::NoSuchApp(app.to_string())) }
 }
 
 /// A router that is being replaced closes each connection behind the answer, so that clients come to the new one.
@@ -78,24 +91,25 @@ fn without_port(host: &str) -> &str {
 async fn proxy(
     shared: &Arc<Shared>,
     origin: Origin,
-    app: &AppName,
+    record: &mut Record,
     id: &RequestId,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Problem> {
     let client = hyper::upgrade::on(&mut request);
     let (outgoing, progress, upgrade) = outgoing(shared, origin, id, request);
+    record.sent_with(outgoing.headers());
     let replay = Replay::of(&outgoing);
     let mut tried = Vec::new();
     let mut next = Some(outgoing);
     let mut problem = Problem::Refused;
     while let Some(request) = next.take() {
-        let lease = match shared.table.lease(app, &tried) {
+        let lease = match shared.table.lease(record.app(), &tried) {
             Ok(lease) => lease,
             Err(NoBackend::AllTried) => return Err(problem),
-            Err(other) => return Err(no_backend(other, app)),
+            Err(other) => return Err(no_backend(other, record.app())),
         };
         tried.push(lease.address());
-        match backend::send(lease.address(), request, &progress, &shared.settings.timeouts).await {
+        match backend::send(lease.address(), request, &progress, &shared.settings.timeouts, record).await {
             Ok(response) => return Ok(answer(shared, response, lease, upgrade.as_ref().map(|_| client))),
             Err(Failure::NotSent(unsent)) => next = Some(*unsent),
             Err(Failure::TimedOut) => return Err(Problem::TimedOut),

@@ -96,6 +96,11 @@ impl Table {
         self.save().await
     }
 
+    /// Whether there is a route, with backends or without.
+    pub(super) fn knows(&self, app: &AppName) -> bool {
+        self.lock().routes.contains_key(app)
+    }
+
     pub(super) fn routes(&self) -> BTreeMap<AppName, Route> {
         self.lock().routes.iter().map(|(app, entry)| (app.clone(), entry.route.clone())).collect()
     }

@@ -463,3 +463,26 @@ async fn sigterm_ends_the_router_and_its_routes_are_there_for_the_next() {
     let (status, _) = get_from(second.address, "blog.localhost", "/").await.expect("an answer");
     assert_eq!(status, 200);
 }
+
+#[tokio::test]
+async fn every_answer_is_told_with_who_gave_it_and_how_long_it_took() {
+    let router = router().await;
+    let address = backend("hello").await;
+    router.route("blog", &[address]).await;
+    router.route("idle", &[]).await;
+    router.get("blog.localhost", "/?q=x").await;
+    router.get("idle.localhost", "/").await;
+    router.get("none.localhost", "/").await;
+    // The last byte of an answer may come before it is written down.
+    let mut heard = Heard::default();
+    while heard.requests.len() < 2 {
+        heard = router.control.requests("", 0, PATIENCE).await.expect("answers");
+    }
+    let [blog, idle] = heard.requests.as_slice() else { panic!("{heard:?}") };
+    assert_eq!((blog.backend, idle.backend), (Some(address), None));
+    assert!(blog.before.starts_with("at=info method=GET path=\"/?q=x\" host=blog.localhost request_id="));
+    assert!(blog.before.ends_with(" fwd=\"127.0.0.1\""), "{blog:?}");
+    assert!(blog.after.starts_with("connect=") && blog.after.ends_with("status=200 bytes=5 protocol=http"));
+    assert!(idle.before.starts_with("at=error code=H14 desc=\"No web processes running\" method=GET"));
+    assert!(idle.after.contains("status=503"), "{idle:?}");
+}

@@ -79,8 +79,9 @@ impl DockerTarget {
         Err(obstacle)
     }
 
-    /// Ends and removes a container at once, with its anonymous volumes.
+    /// Ends and removes a container at once, with its anonymous volumes; of one that has ended the last lines are read.
     pub(super) async fn discard(&self, id: &str) {
+        self.read_out(id).await;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.docker.remove_container(id, Some(options)).await {
             // 409: somebody else is removing it just now.

@@ -38,7 +38,7 @@ pub(super) struct Member {
     pub(super) created: jiff::Timestamp,
     since: jiff::Timestamp,
     restarts: u32,
-    command: String,
+    pub(super) command: String,
 }
 
 impl DockerTarget {

@@ -7,16 +7,20 @@
 
 mod attach;
 mod batch;
+mod collect;
 mod create;
 mod gate;
+mod happening;
 mod listening;
-mod logs;
 mod member;
 mod plan;
+mod read;
 mod reconcile;
+mod requests;
 mod retire;
 mod rollout;
 mod spec;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +90,8 @@ struct Shared {
     retiring: Mutex<HashSet<String>>,
     /// Set when the engine turned out to have no init of its own.
     without_init: AtomicBool,
+    /// Who reads what the containers write; `None` before the first.
+    listener: Mutex<Option<Arc<collect::Listener>>>,
 }
 
 /// Guards one app; holds the highest version that was put in force since this process started.

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
-    ("", "pods", "", &["get", "list", "create", "delete"]),
+    ("", "pods", "", &["get", "list", "watch", "create", "delete"]),
     ("", "pods", "attach", &["get", "create"]),
     ("", "pods", "exec", &["get", "create"]),
     ("", "pods", "log", &["get"]),

@@ -1,16 +1,10 @@
-//! `/apps/{app}/dynos`, `/formation` and `/logs`: what runs, as the target sees it now.
+//! `/apps/{app}/dynos` and `/formation`: what runs, as the target sees it now.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use axum::{Extension, Json};
-use serde::Deserialize;
-use tokio::sync::mpsc;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -18,17 +12,11 @@ use super::{render, shapes};
 use crate::db::apps::App;
 use crate::domain::names::ProcessType;
 use crate::platform::Platform;
-use crate::target::{Follow, LogLine, LogQuery, ProcessStatus, Whose};
+use crate::target::{ProcessStatus, Whose};
 use crate::web::error::ApiError;
 
 /// How long the engine or the cluster may take to say what runs.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(15);
-/// Lines of a log when the request names no number.
-const USUAL_LINES: usize = 100;
-/// Lines from before now at most.
-const MOST_LINES: usize = 1500;
-/// Lines that wait for a slow reader; then the source waits.
-const BACKLOG: usize = 256;
 
 pub(in crate::web) async fn dynos(
     State(platform): State<Platform>,
@@ -103,71 +91,4 @@ fn id_of(app: &App, process: &ProcessStatus) -> u128 {
     let hash =
         Sha256::digest(format!("{}|{}|{}|{}", app.id, process.name, process.version, process.restarts));
     hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
-}
-
-#[derive(Debug, Deserialize)]
-pub(in crate::web) struct LogsQuery {
-    lines: Option<usize>,
-    /// A process type.
-    ps: Option<ProcessType>,
-    #[serde(default)]
-    follow: String,
-}
-
-pub(in crate::web) async fn logs(
-    State(platform): State<Platform>,
-    Extension(app): Extension<App>,
-    query: Result<Query<LogsQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, ApiError> {
-    let Query(query) = query.map_err(|_| {
-        ApiError::InvalidParams("logs take lines=<number>, ps=<process type> and follow=1".to_owned())
-    })?;
-    let wanted = LogQuery {
-        lines: query.lines.unwrap_or(USUAL_LINES).min(MOST_LINES),
-        process_type: query.ps,
-        follow: if matches!(query.follow.as_str(), "" | "0" | "false") { Follow::No } else { Follow::Yes },
-    };
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, written(platform, app, wanted)).into_response())
-}
-
-type Telling = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
-
-/// What is told, line by line. The reader drives it: when it goes, the source is dropped with the body.
-fn written(platform: Platform, app: App, query: LogQuery) -> Body {
-    let (sender, lines) = mpsc::channel(BACKLOG);
-    let telling: Telling = Box::pin(async move { platform.target.logs(whose(&app), query, sender).await });
-    Body::from_stream(futures::stream::unfold(
-        (Some(telling), lines),
-        |(mut telling, mut lines)| async move {
-            loop {
-                let Some(source) = telling.as_mut() else {
-                    let line = lines.recv().await?;
-                    return Some((Ok(text_of(&line)), (telling, lines)));
-                };
-                tokio::select! {
-                    biased;
-                    line = lines.recv() => {
-                        if let Some(line) = line {
-                            return Some((Ok(text_of(&line)), (telling, lines)));
-                        }
-                        telling = None;
-                    }
-                    told = source => {
-                        telling = None;
-                        if let Err(error) = told {
-                            warn!("The logs of an app broke off: {error:#}");
-                            return Some((Err(std::io::Error::other("the logs broke off")), (telling, lines)));
-                        }
-                    }
-                }
-            }
-        },
-    ))
-}
-
-/// Heroku's form: `2026-11-21T10:00:00.000000+00:00 app[web.1]: text`. Control characters stay behind.
-fn text_of(line: &LogLine) -> String {
-    let text = line.text.replace(|c: char| c.is_control() && c != '\t', "");
-    format!("{} app[{}]: {text}\n", line.at.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00"), line.process)
 }

@@ -1,6 +1,7 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod logs;
 mod pipelines;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::domain::access::Role;
 use crate::target::Adoption;
 use crate::target::attached::Screen;
+pub(crate) use logs::{LogDrain, LogLine, LogSession, NewLogDrain, Said};
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };

@@ -1,10 +1,8 @@
-//! What happens to running processes: crashes, restarts, reconciliation, logs.
+//! What happens to running processes: crashes, restarts, reconciliation.
 
 use bollard::query_parameters::{KillContainerOptions, StopContainerOptions};
-use futures::StreamExt;
 
 use super::*;
-use crate::target::{Follow, LogQuery};
 
 fn blog() -> AppName {
     "blog".parse().expect("a name")
@@ -102,34 +100,6 @@ async fn a_crash_later_is_restarted_and_counted() {
         }
     };
     tokio::time::timeout(PATIENCE, restarted).await.expect("comes back");
-}
-
-#[tokio::test]
-async fn logs_are_merged_by_time_and_followed_into_the_next_release() {
-    let Some(stage) = stage().await else { return };
-    let say =
-        |text: &str| worker(&format!("for i in 1 2 3; do echo {text} $i; sleep 0.05; done; exec sleep 1000"));
-    let other = Process { name: "clock".parse().expect("a type"), ..say("tick") };
-    stage.roll_out(&workload(1, vec![say("one"), other.clone()])).await.expect("v1 runs");
-    let last = async |lines| {
-        let query = LogQuery { lines, ..Default::default() };
-        stage.target.logs(&blog(), query).await.expect("logs").collect::<Vec<_>>().await
-    };
-    let written = async { while last(10).await.len() < 6 {} };
-    tokio::time::timeout(PATIENCE, written).await.expect("all six lines");
-    let lines = last(4).await;
-    assert_eq!(lines.len(), 4, "{lines:?}");
-    assert!(lines.is_sorted_by_key(|line| line.at), "{lines:?}");
-    assert!(lines.iter().any(|line| line.process == "clock.1" && line.text == "tick 3"), "{lines:?}");
-
-    let query =
-        LogQuery { lines: 1, follow: Follow::Yes, process_type: Some("worker".parse().expect("a type")) };
-    let followed = stage.target.logs(&blog(), query).await.expect("logs");
-    stage.roll_out(&workload(2, vec![say("two"), other])).await.expect("v2 runs");
-    let texts: Vec<String> = tokio::time::timeout(PATIENCE, followed.take(4).map(|line| line.text).collect())
-        .await
-        .expect("lines come");
-    assert_eq!(texts, ["one 3", "two 1", "two 2", "two 3"]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod batch;
 mod faults;
 mod life;
+mod logs;
 mod pull;
 mod switch;
 

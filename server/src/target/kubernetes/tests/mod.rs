@@ -7,6 +7,7 @@ mod adopted;
 mod batches;
 mod failing;
 mod faults;
+mod logs;
 mod owned;
 mod refused;
 mod serving;

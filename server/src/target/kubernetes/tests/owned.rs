@@ -3,11 +3,9 @@
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::target::{Follow, LogQuery};
 
 #[tokio::test]
 async fn a_first_and_a_second_release_of_web_and_worker_run() {
@@ -148,58 +146,4 @@ async fn an_autoscalers_number_is_kept() {
     let live = stage.deployment("blog-worker").await.expect("it is there");
     assert_eq!(live.spec.and_then(|spec| spec.replicas), Some(2));
     stage.tear_down().await;
-}
-
-#[tokio::test]
-async fn logs_of_all_pods_are_merged_and_followed_into_new_pods() {
-    let Some(stage) = Stage::set_up(&[]).await else { return };
-    let counts = "i=0; while true; do i=$((i+1)); echo $GREETING $i; sleep 1; done";
-    let mut first = workload(1, vec![process("clock", counts), process("worker", counts)]).await;
-    stage.succeeds(&first, None).await;
-    let (sender, mut lines) = mpsc::channel(16);
-    let app = first.app.clone();
-    let query = LogQuery { lines: 4, process_type: None, follow: Follow::Yes };
-    let target = stage.target.clone();
-    let follow = tokio::spawn(async move {
-        target.logs(logs::LogSource { app: &app, adopted: None, query }, sender).await
-    });
-    let mut history = Vec::new();
-    for _ in 0..4 {
-        history.push(next_line(&mut lines).await);
-    }
-    assert!(history.is_sorted_by_key(|line| line.at), "{history:?}");
-    let mut numbers = std::collections::BTreeMap::<String, Vec<u32>>::new();
-    for _ in 0..10 {
-        let line = next_line(&mut lines).await;
-        numbers.entry(line.process).or_default().push(line.text["hello ".len()..].parse().expect("a number"));
-    }
-    assert_eq!(numbers.len(), 2, "{numbers:?}");
-    for (pod, numbers) in &numbers {
-        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{pod}: {numbers:?}");
-    }
-    let second = {
-        first.version = 2;
-        first.config.insert("GREETING".parse().expect("a key"), "again".into());
-        first
-    };
-    let release = stage.succeeds(&second, None);
-    let new_line = async {
-        loop {
-            let line = next_line(&mut lines).await;
-            if line.text.starts_with("again") {
-                return line;
-            }
-        }
-    };
-    let (_, line) = tokio::join!(release, new_line);
-    assert_eq!(line.text, "again 1", "a new pod is read from its first line");
-    drop(lines);
-    let ended =
-        tokio::time::timeout(LIMIT, follow).await.expect("it ends with its reader").expect("no panic");
-    ended.expect("no error");
-    stage.tear_down().await;
-}
-
-async fn next_line(lines: &mut mpsc::Receiver<crate::target::LogLine>) -> crate::target::LogLine {
-    tokio::time::timeout(LIMIT, lines.recv()).await.expect("a line in time").expect("more lines")
 }
