@@ -65,5 +65,7 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
         let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
         lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
     }
+    let (target, soft) = (Arc::clone(&platform.target), lifecycle.soft.clone());
+    lifecycle.spawn_essential("liveness", async move { target.watch_liveness(soft).await });
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }

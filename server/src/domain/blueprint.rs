@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::AllChecks;
 use super::image::ImageSource;
 use super::names::ProcessType;
 
@@ -20,6 +21,9 @@ pub(crate) struct Blueprint {
     /// The images of process types that do not run the one image of a build: prebuilt ones, or what a type had before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) images: BTreeMap<ProcessType, ImageSource>,
+    /// `healthchecks` of app.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) checks: AllChecks,
 }
 
 /// An image that was built elsewhere, and the ports that it exposes.
@@ -37,21 +41,29 @@ impl Blueprint {
         named: &BTreeMap<ProcessType, Prebuilt>,
     ) -> Self {
         let (mut processes, mut images, mut port) = (BTreeMap::new(), BTreeMap::new(), DEFAULT_PORT);
+        let mut checks = AllChecks::new();
         if let Some((before, image)) = before {
             for name in before.processes.keys() {
                 let own = before.images.get(name).unwrap_or(&image);
                 images.insert(name.clone(), own.clone());
             }
-            (processes, port) = (before.processes, before.port);
+            (processes, port, checks) = (before.processes, before.port, before.checks);
         }
         for (name, prebuilt) in named {
             processes.insert(name.clone(), None);
             images.insert(name.clone(), prebuilt.source.clone());
+            // They were of another program.
+            checks.remove(name);
             if name.is_web() {
                 port = port_of(&prebuilt.exposed_ports);
             }
         }
-        Self { processes, port, images }
+        Self { processes, port, images, checks }
+    }
+
+    /// With the checks that app.json asks for.
+    pub(crate) fn with_checks(self, checks: &AllChecks) -> Self {
+        Self { checks: checks.clone(), ..self }
     }
 
     /// The image that stands for the release: web's, or else that of the first type. `None` if it is the build's.
@@ -70,7 +82,7 @@ impl Blueprint {
                 .collect(),
             None => BTreeMap::from([(ProcessType::web(), None)]),
         };
-        Self { processes, port: port_of(exposed), images: BTreeMap::new() }
+        Self { processes, port: port_of(exposed), images: BTreeMap::new(), checks: AllChecks::new() }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod blueprint;
 pub(crate) mod build;
+pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod image;
 pub(crate) mod names;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipway_buildpacks::{Choice, DetectError, Unreadable};
+use slipway_buildpacks::{Choice, DetectError, Source as _, Unreadable};
 
 use super::{Line, Stop};
+use crate::domain::health::{BadCheck, Healthchecks};
 use crate::git::snapshot::{Entry, EntryKind, Finding, Snapshot, SnapshotError, SnapshotLimits};
 use crate::git::{Oid, Repository};
 
@@ -15,6 +16,8 @@ pub(crate) struct Source {
     pub(crate) snapshot: Arc<Snapshot>,
     /// What the tree says of how it wants to be built.
     pub(crate) choice: Choice,
+    /// What app.json says of how its processes are checked.
+    pub(crate) health: Healthchecks,
     /// The folder of the commit's tree that this is; `None` for the root.
     pub(crate) folder: Option<String>,
 }
@@ -45,6 +48,9 @@ pub(crate) async fn take(line: &Line) -> Result<Source, Stop> {
         line.transcript.step(format!("Building the folder {folder}")).await;
     }
     report(line, &findings).await;
+    for note in &source.health.notes {
+        line.transcript.warn(note).await;
+    }
     Ok(source)
 }
 
@@ -61,11 +67,26 @@ impl Source {
         let named = choice.folder.as_ref().filter(|_| folder.is_none()).map(|named| named.value.clone());
         let Some(named) = named else {
             let folder = folder.map(str::to_owned);
-            return Ok((Self { snapshot: Arc::new(snapshot), choice, folder }, findings));
+            let health = healthchecks(&snapshot)?;
+            return Ok((Self { snapshot: Arc::new(snapshot), choice, health, folder }, findings));
         };
         let (snapshot, findings) = Snapshot::of(repository, commit, Some(&named), limits)?;
         let choice = Choice::of(&Tree::of(&snapshot))?.or(choice);
-        Ok((Self { snapshot: Arc::new(snapshot), choice, folder: Some(named) }, findings))
+        let health = healthchecks(&snapshot)?;
+        Ok((Self { snapshot: Arc::new(snapshot), choice, health, folder: Some(named) }, findings))
+    }
+}
+
+fn healthchecks(snapshot: &Snapshot) -> Result<Healthchecks, SourceError> {
+    match Tree::of(snapshot).read("app.json")? {
+        Some(bytes) => Ok(Healthchecks::parse(&slipway_buildpacks::text_of(&bytes))?),
+        None => Ok(Healthchecks::default()),
+    }
+}
+
+impl From<BadCheck> for SourceError {
+    fn from(error: BadCheck) -> Self {
+        Self::Pushers(error.to_string())
     }
 }
 

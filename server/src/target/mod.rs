@@ -4,6 +4,7 @@
 //! twice for the same workload it does nothing the second time, and a lower version never replaces a higher one.
 
 pub(crate) mod docker;
+mod failure;
 pub(crate) mod kubernetes;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::kubernetes::{LogSource, Reconciled};
+use crate::domain::health::Checks;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::transcript::Transcript;
 
@@ -104,6 +106,14 @@ impl Target {
         }
     }
 
+    /// Starts processes again whose liveness check fails, until the shutdown. A cluster does it by itself.
+    pub(crate) async fn watch_liveness(&self, soft: CancellationToken) {
+        match self {
+            Self::Docker(target) => target.watch_liveness(soft).await,
+            Self::Kubernetes(_) => soft.cancelled().await,
+        }
+    }
+
     /// Whether it answers.
     pub(crate) async fn health(&self) -> anyhow::Result<()> {
         match self {
@@ -163,6 +173,8 @@ pub(crate) struct Process {
     /// The port that a web process is told in `PORT` and has to listen on; `None` for all other types.
     pub(crate) port: Option<u16>,
     pub(crate) check: Check,
+    /// What app.json asks for besides; its readiness goes before `check`.
+    pub(crate) checks: Checks,
     pub(crate) limits: Limits,
     /// How long a process may take to end after SIGTERM before SIGKILL.
     pub(crate) grace: Duration,

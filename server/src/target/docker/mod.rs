@@ -8,9 +8,11 @@
 mod create;
 mod gate;
 mod listening;
+mod liveness;
 mod logs;
 mod member;
 mod plan;
+mod probe;
 mod reconcile;
 mod retire;
 mod rollout;

@@ -1,6 +1,7 @@
 //! The target on a real engine, with a real router in front.
 
 mod faults;
+mod health;
 mod life;
 mod pull;
 mod switch;
@@ -165,6 +166,7 @@ fn process(name: &str, line: &str, check: Check) -> Process {
         port: name.is_web().then_some(5000),
         name,
         image: None,
+        checks: Default::default(),
         command: Command::Argv(["/bin/sh", "-c", line].map(str::to_owned).to_vec()),
         quantity: 1,
         check,

@@ -6,6 +6,7 @@
 mod adopted;
 mod failing;
 mod faults;
+mod health;
 mod owned;
 mod refused;
 mod serving;
@@ -217,6 +218,7 @@ fn process(name: &str, line: &str) -> Process {
     let web = name.is_web();
     Process {
         image: None,
+        checks: Default::default(),
         command: shell(line),
         quantity: 1,
         port: web.then_some(PORT),
