@@ -11,6 +11,7 @@ use crate::http::Ask;
 use crate::parts::{Setting, engine_or_skip, skip};
 use crate::platform::{Platform, Start};
 use crate::proxy::{Behind, Proxy};
+use crate::traffic::Traffic;
 use crate::wait::{LONG, until, wait_for};
 
 /// See the module. The namespace goes with it.
@@ -136,14 +137,23 @@ impl Cluster {
         names
     }
 
-    /// Asks the Service of a process type for `path`, at its own address.
-    pub fn browse(&self, service: &str, path: &str) -> String {
+    fn address_of(&self, service: &str) -> SocketAddr {
         let field =
             |path: &str| self.kubectl(&["get", "service", service, "-o", &format!("jsonpath={{{path}}}")]);
         let ip = field(".spec.clusterIP").parse().expect("an address");
-        let port = field(".spec.ports[0].port").parse().expect("a port");
+        SocketAddr::new(ip, field(".spec.ports[0].port").parse().expect("a port"))
+    }
+
+    /// Requests to a Service, one after the other.
+    pub fn traffic(&self, service: &str) -> Traffic {
+        Traffic::at(self.address_of(service), service.to_owned())
+    }
+
+    /// Asks the Service of a process type for `path`, at its own address.
+    pub fn browse(&self, service: &str, path: &str) -> String {
+        let address = self.address_of(service);
         wait_for(&format!("{service} to answer"), LONG, || {
-            let answer = Ask::get(service, path).send_to(SocketAddr::new(ip, port)).ok()?;
+            let answer = Ask::get(service, path).send_to(address).ok()?;
             (answer.status == 200).then(|| answer.body.trim().to_owned())
         })
     }

@@ -23,6 +23,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "bye")
             print("crashing as asked", flush=True)
             os._exit(7)
+        elif self.path == "/sicken":
+            global BEHAVIOUR
+            self.answer(200, BEHAVIOUR)
+            BEHAVIOUR = "sick"
         elif self.path == "/healthz":
             self.answer(500 if BEHAVIOUR == "sick" else 200, BEHAVIOUR)
         else:

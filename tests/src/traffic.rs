@@ -1,6 +1,7 @@
 //! A loop of requests to an app, each on a fresh connection, while something happens to the platform.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,12 +26,16 @@ pub struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(port: u16, host: String) -> Self {
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), host)
+    }
+
+    pub(crate) fn at(address: SocketAddr, host: String) -> Self {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let (written, stopped) = (Arc::clone(&counts), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let answer = Ask::get(&host, "/").send(port);
+                let answer = Ask::get(&host, "/").send_to(address);
                 let mut counts = written.lock().unwrap_or_else(PoisonError::into_inner);
                 match answer {
                     Ok(answer) if answer.status == 200 => {

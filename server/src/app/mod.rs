@@ -73,6 +73,8 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
     lifecycle.spawn("runs", runs.finish(soft, hard));
     lifecycle.spawn_essential("logs", collect(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("drains", drains::run(platform.clone(), lifecycle.soft.clone()));
+    let (target, soft) = (Arc::clone(&platform.target), lifecycle.soft.clone());
+    lifecycle.spawn_essential("liveness", async move { target.watch_liveness(soft).await });
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::app_json::AppJson;
+use super::health::AllChecks;
 use super::image::ImageSource;
 use super::names::ProcessType;
 
@@ -30,6 +31,9 @@ pub(crate) struct Blueprint {
     /// The images of process types that do not run the one image of a build: prebuilt ones, or what a type had before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) images: BTreeMap<ProcessType, ImageSource>,
+    /// `healthchecks` of app.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) checks: AllChecks,
 }
 
 /// An image that was built elsewhere, and the ports that it exposes.
@@ -53,6 +57,8 @@ impl Blueprint {
         for (name, prebuilt) in named {
             next.processes.insert(name.clone(), None);
             next.images.insert(name.clone(), prebuilt.source.clone());
+            // They were of another program.
+            next.checks.remove(name);
             if name.is_web() {
                 next.port = port_of(&prebuilt.exposed_ports);
             }
@@ -69,6 +75,11 @@ impl Blueprint {
             self.batch_image.get_or_insert_with(|| image.clone());
         }
         self
+    }
+
+    /// With the checks that app.json asks for.
+    pub(crate) fn with_checks(self, checks: &AllChecks) -> Self {
+        Self { checks: checks.clone(), ..self }
     }
 
     /// The image that stands for the release: web's, or else that of the first type. `None` if it is the build's.
@@ -93,6 +104,7 @@ impl Blueprint {
             postdeploy: None,
             batch_image: None,
             images: BTreeMap::new(),
+            checks: AllChecks::new(),
         }
     }
 

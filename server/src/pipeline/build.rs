@@ -75,7 +75,9 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
     };
     let built = line.platform.engine.build(request, &line.transcript).await.map_err(stop)?;
     let facts = line.platform.engine.inspect(&built.id).await.map_err(|error| Stop::ours(error.into()))?;
-    let blueprint = Blueprint::new(detected.processes.clone(), &facts.exposed_ports).with(&source.app_json);
+    let blueprint = Blueprint::new(detected.processes.clone(), &facts.exposed_ports)
+        .with(&source.app_json)
+        .with_checks(&source.health.checks);
     let blueprint = serde_json::to_value(blueprint).map_err(|error| Stop::ours(error.into()))?;
     Ok(Image::Built { id: built.id, blueprint, reuse_key })
 }

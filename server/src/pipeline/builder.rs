@@ -62,7 +62,9 @@ pub(super) async fn image(
         line.transcript.detail(format!("{}: {command}", process.process_type)).await;
     }
     let processes = processes(&built.processes, detected.processes.as_ref());
-    let blueprint = Blueprint::new((!processes.is_empty()).then_some(processes), &[]).with(&source.app_json);
+    let blueprint = Blueprint::new((!processes.is_empty()).then_some(processes), &[])
+        .with(&source.app_json)
+        .with_checks(&source.health.checks);
     let blueprint = serde_json::to_value(blueprint).map_err(|error| Stop::ours(error.into()))?;
     Ok(Image::InRegistry { digest: built.digest, blueprint, reuse_key })
 }

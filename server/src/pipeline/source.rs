@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipway_buildpacks::{Choice, DetectError, Unreadable};
+use slipway_buildpacks::{Choice, DetectError, Source as _, Unreadable};
 
 use super::{Line, Stop};
 use crate::domain::app_json::{AppJson, AppJsonError};
+use crate::domain::health::{BadCheck, Healthchecks};
 use crate::git::snapshot::{Entry, EntryKind, Finding, Snapshot, SnapshotError, SnapshotLimits};
 use crate::git::{Oid, Repository};
 
@@ -18,6 +19,8 @@ pub(crate) struct Source {
     pub(crate) choice: Choice,
     /// What its app.json says of how it is run.
     pub(crate) app_json: AppJson,
+    /// What app.json says of how its processes are checked.
+    pub(crate) health: Healthchecks,
     /// The folder of the commit's tree that this is; `None` for the root.
     pub(crate) folder: Option<String>,
 }
@@ -48,6 +51,9 @@ pub(crate) async fn take(line: &Line) -> Result<Source, Stop> {
         line.transcript.step(format!("Building the folder {folder}")).await;
     }
     report(line, &findings).await;
+    for note in &source.health.notes {
+        line.transcript.warn(note).await;
+    }
     Ok(source)
 }
 
@@ -72,11 +78,20 @@ impl Source {
     }
 
     fn read(snapshot: Snapshot, choice: Choice, folder: Option<String>) -> Result<Self, SourceError> {
-        let app_json = match slipway_buildpacks::Source::read(&Tree::of(&snapshot), "app.json")? {
-            Some(bytes) => AppJson::parse(&slipway_buildpacks::text_of(&bytes))?,
-            None => AppJson::default(),
+        let (app_json, health) = match Tree::of(&snapshot).read("app.json")? {
+            None => (AppJson::default(), Healthchecks::default()),
+            Some(bytes) => {
+                let text = slipway_buildpacks::text_of(&bytes);
+                (AppJson::parse(&text)?, Healthchecks::parse(&text)?)
+            }
         };
-        Ok(Self { snapshot: Arc::new(snapshot), choice, app_json, folder })
+        Ok(Self { snapshot: Arc::new(snapshot), choice, app_json, health, folder })
+    }
+}
+
+impl From<BadCheck> for SourceError {
+    fn from(error: BadCheck) -> Self {
+        Self::Pushers(error.to_string())
     }
 }
 

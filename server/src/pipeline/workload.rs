@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::db::apps::App;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
+use crate::domain::health::Checks;
 use crate::domain::image::ImageSource;
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
@@ -71,10 +72,20 @@ fn processes(platform: &Platform, app: &App, blueprint: &Blueprint, image: &str)
         quantity: 1,
         port: name.is_web().then_some(blueprint.port),
         check: check(name, app, rollout),
+        checks: checks(name, app, blueprint),
         limits: platform.settings.processes.limits(),
         grace: platform.settings.processes.grace,
     });
     processes.collect()
+}
+
+/// What app.json asks for; the app's own setting goes before it.
+fn checks(name: &ProcessType, app: &App, blueprint: &Blueprint) -> Checks {
+    let mut checks = blueprint.checks.get(name).cloned().unwrap_or_default();
+    if name.is_web() && app.health_path.is_some() {
+        checks.readiness = None;
+    }
+    checks
 }
 
 fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {

@@ -114,7 +114,7 @@ impl Ended {
 }
 
 /// What a shell or the kernel says by an exit status.
-pub(super) fn meaning(code: i64) -> &'static str {
+fn meaning(code: i64) -> &'static str {
     match code {
         126 => ": its command may not be executed",
         127 => ": its command was not found",

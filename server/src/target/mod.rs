@@ -6,6 +6,7 @@
 pub(crate) mod attached;
 pub(crate) mod batch;
 pub(crate) mod docker;
+mod failure;
 pub(crate) mod kubernetes;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 
 use self::attached::{AttachError, Ends, Inside, OneOff};
 use self::kubernetes::Reconciled;
+use crate::domain::health::Checks;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::journal::Journals;
 use crate::transcript::Transcript;
@@ -131,6 +133,14 @@ impl Target {
         }
     }
 
+    /// Starts processes again whose liveness check fails, until the shutdown. A cluster does it by itself.
+    pub(crate) async fn watch_liveness(&self, soft: CancellationToken) {
+        match self {
+            Self::Docker(target) => target.watch_liveness(soft).await,
+            Self::Kubernetes(_) => soft.cancelled().await,
+        }
+    }
+
     /// Whether it answers.
     pub(crate) async fn health(&self) -> anyhow::Result<()> {
         match self {
@@ -193,6 +203,8 @@ pub(crate) struct Process {
     /// The port that a web process is told in `PORT` and has to listen on; `None` for all other types.
     pub(crate) port: Option<u16>,
     pub(crate) check: Check,
+    /// What app.json asks for besides; its readiness goes before `check`.
+    pub(crate) checks: Checks,
     pub(crate) limits: Limits,
     /// How long a process may take to end after SIGTERM before SIGKILL.
     pub(crate) grace: Duration,

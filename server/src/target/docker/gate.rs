@@ -15,9 +15,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::create::Started;
+use super::probe::Asked;
 use super::{DockerTarget, listening};
+use crate::domain::health::{Ask, Probe as Question};
 use crate::domain::names::AppName;
-use crate::target::{Check, batch};
+use crate::target::Check;
+use crate::target::failure::{self, Kind};
 
 /// For one probe: a server that hangs on its first request is asked again.
 const PROBE: Duration = Duration::from_secs(5);
@@ -50,8 +53,55 @@ impl DockerTarget {
         tokio::select! {
             biased;
             () = self.ended(&started.id) => Err(self.crash(started).await),
-            healthy = self.check(app, started) => healthy,
+            healthy = self.checks(app, started) => healthy,
         }
+    }
+
+    async fn checks(&self, app: &AppName, started: &Started) -> Result<(), String> {
+        self.check(app, started).await?;
+        let checks = &started.process.checks;
+        for (kind, question) in [("startup", &checks.startup), ("readiness", &checks.readiness)] {
+            if let Some(question) = question {
+                self.until_it_succeeds(app, started, (kind, question)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A check of app.json, as often as it says.
+    async fn until_it_succeeds(
+        &self,
+        app: &AppName,
+        started: &Started,
+        (kind, question): (&str, &Question),
+    ) -> Result<(), String> {
+        let delay = Duration::from_secs(match question.ask {
+            Ask::Uptime(seconds) => u64::from(seconds) + u64::from(question.initial_delay),
+            _ => question.initial_delay.into(),
+        });
+        tokio::time::sleep(delay.saturating_sub(started.at.elapsed())).await;
+        if let Ask::Uptime(_) = question.ask {
+            return self.still_up(started).await;
+        }
+        let asked = Asked { app, id: &started.id, port: started.process.port, address: started.address };
+        let mut said = String::new();
+        for attempt in 0..question.attempts {
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_secs(question.wait.into())).await;
+            }
+            match self.probe(asked, question).await {
+                Ok(()) => return Ok(()),
+                Err(instead) => said = instead,
+            }
+        }
+        let times =
+            if question.attempts == 1 { "once".to_owned() } else { format!("{} times", question.attempts) };
+        let text = format!(
+            "{} runs, and its {kind} check ({}) failed {times}: {said}.",
+            started.slot,
+            question.question()
+        );
+        Err(format!("{text}{}\n{}.", self.tail(&started.id).await, Kind::NotReady.next_step()))
     }
 
     async fn check(&self, app: &AppName, started: &Started) -> Result<(), String> {
@@ -124,18 +174,14 @@ impl DockerTarget {
         let state = self.docker.inspect_container(&started.id, None).await.ok().and_then(|found| found.state);
         let state = state.unwrap_or_default();
         let seconds = started.at.elapsed().as_secs_f64();
-        let how = match (state.oom_killed, state.exit_code, started.process.limits.memory) {
-            (Some(true), _, Some(limit)) => {
-                let limit = bytesize::ByteSize(limit);
-                format!("was killed after {seconds:.1} s: it used more memory than its limit of {limit}")
-            }
-            (Some(true), _, None) => format!("was killed after {seconds:.1} s: the machine's memory ran out"),
-            (_, Some(code), _) => {
-                format!("ended with exit status {code} after {seconds:.1} s{}", meaning(code))
-            }
-            (_, None, _) => format!("ended after {seconds:.1} s"),
+        let after = format!(" after {seconds:.1} s");
+        let (kind, how) = match (state.oom_killed, state.exit_code, started.process.limits.memory) {
+            (Some(true), _, limit) => (Kind::OutOfMemory, failure::out_of_memory(&after, limit)),
+            (_, Some(code), _) => (Kind::of_exit(code), failure::ended(code, &after)),
+            (_, None, _) => (Kind::Crash, format!("ended{after}")),
         };
-        format!("{} {how}.{}", started.slot, self.tail(&started.id).await)
+        let (slot, tail) = (&started.slot, self.tail(&started.id).await);
+        format!("{slot} {how}.{tail}\n{}.", kind.next_step())
     }
 
     async fn explain(&self, started: &Started, probe: Probe) -> String {
@@ -157,7 +203,7 @@ impl DockerTarget {
                 self.ports_found(started, port).await
             ),
         };
-        format!("{text}{}", self.tail(&started.id).await)
+        format!("{text}{}\n{}.", self.tail(&started.id).await, Kind::NotReady.next_step())
     }
 
     /// A sentence on where the process does listen.
@@ -191,7 +237,7 @@ impl DockerTarget {
         if text.trim().is_empty() {
             "\nIt wrote nothing.".to_owned()
         } else {
-            format!("\nThe last lines that it wrote:\n{}", indented(&text))
+            format!("\nThe end of its log:\n{}", indented(&text).trim_end())
         }
     }
 }
@@ -203,13 +249,6 @@ fn pause(waited: Duration) -> Duration {
         2..10 => 100,
         _ => 400,
     })
-}
-
-fn meaning(code: i64) -> &'static str {
-    match code {
-        0 => ": a process has to stay up",
-        code => batch::meaning(code),
-    }
 }
 
 fn indented(text: &str) -> String {
@@ -240,7 +279,11 @@ async fn ask(app: &AppName, address: SocketAddr, path: &str) -> Probe {
     }
 }
 
-async fn answer(app: &AppName, address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
+pub(super) async fn answer(
+    app: &AppName,
+    address: SocketAddr,
+    path: &str,
+) -> anyhow::Result<(StatusCode, String)> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the exchange: the sender is dropped on return.

@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub(super) spec: String,
     /// Where the host reaches it; `None` for types without a port.
     pub(super) address: Option<SocketAddr>,
+    /// The port that it was told.
+    pub(super) port: Option<u16>,
     pub(super) standing: Standing,
     pub(super) status: ContainerStateStatusEnum,
     pub(super) created: jiff::Timestamp,
@@ -73,6 +75,11 @@ impl DockerTarget {
 impl Member {
     pub(super) fn is_running(&self) -> bool {
         self.status == ContainerStateStatusEnum::RUNNING
+    }
+
+    /// Past its health gate.
+    pub(super) fn is_released(&self) -> bool {
+        self.standing == Standing::Released
     }
 
     /// Up, and without a crash so far.
@@ -120,6 +127,7 @@ impl Member {
             version: label(spec::VERSION)?.parse().ok()?,
             spec: label(spec::SPEC)?.clone(),
             address: address(&described),
+            port: port(&described),
             standing: standing(&described),
             status: state.status.unwrap_or(ContainerStateStatusEnum::DEAD),
             created: created.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
@@ -135,6 +143,12 @@ fn address(described: &ContainerInspectResponse) -> Option<SocketAddr> {
     let bindings = described.host_config.as_ref()?.port_bindings.as_ref()?;
     let binding = bindings.values().flatten().flatten().next()?;
     Some(SocketAddr::from((Ipv4Addr::LOCALHOST, binding.host_port.as_ref()?.parse().ok()?)))
+}
+
+/// `8080/tcp`: the container's side of what is published.
+fn port(described: &ContainerInspectResponse) -> Option<u16> {
+    let bindings = described.host_config.as_ref()?.port_bindings.as_ref()?;
+    bindings.keys().next()?.trim_end_matches("/tcp").parse().ok()
 }
 
 fn standing(described: &ContainerInspectResponse) -> Standing {

@@ -10,6 +10,7 @@ use super::plan::{self, Plan};
 use super::spec::Slot;
 use super::{DockerTarget, TargetError};
 use crate::local::router::Route;
+use crate::target::failure::Kind;
 use crate::target::{Process, RolloutError, Workload};
 use crate::transcript::Transcript;
 
@@ -194,10 +195,17 @@ impl DockerTarget {
 }
 
 fn failed(slot: &Slot, error: CreateError) -> RolloutError {
-    match error {
+    match &error {
         CreateError::Stopped => RolloutError::Interrupted,
         CreateError::Unreachable(_) => RolloutError::Unreachable(error.to_string()),
-        _ => RolloutError::Failed(format!("{slot} could not be started: {error}")),
+        CreateError::Pull { reason, .. } => {
+            let step = Kind::of_pull(reason).next_step();
+            RolloutError::Failed(format!("{slot} gets no image: {error}.\n{step}."))
+        }
+        CreateError::Refused(_) => {
+            RolloutError::Failed(format!("{slot} cannot be started: {error}.\n{}.", Kind::Start.next_step()))
+        }
+        CreateError::NoPort { .. } => RolloutError::Failed(format!("{slot} cannot be started: {error}.")),
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) const APP: &str = "dev.slipway.app";
 pub(super) const PROCESS: &str = "dev.slipway.process";
 pub(super) const NUMBER: &str = "dev.slipway.number";
 pub(super) const VERSION: &str = "dev.slipway.version";
+/// The liveness check as JSON; absent without one.
+pub(super) const LIVENESS: &str = "dev.slipway.liveness";
 pub(super) const SPEC: &str = "dev.slipway.spec";
 /// The id of a batch; its containers are no members of a formation.
 pub(super) const BATCH: &str = "dev.slipway.batch";
@@ -74,6 +76,10 @@ pub(super) fn fingerprint(workload: &Workload, process: &Process) -> String {
         Command::Argv(words) => words.iter().for_each(|word| part(&format!(":{word}"))),
     }
     part(&format!("{:?} {:?} {}", process.port, process.limits, process.grace.as_secs()));
+    // The other checks are asked once, before it is released: they make no other container.
+    if let Some(liveness) = liveness(process) {
+        part(&liveness);
+    }
     for (key, value) in &workload.config {
         part(key.as_str());
         part(value.expose_secret());
@@ -155,7 +161,12 @@ fn labels(platform: &str, workload: &Workload, process: &Process, slot: &Slot) -
         (VERSION, workload.version.to_string()),
         (SPEC, fingerprint(workload, process)),
     ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    let liveness = liveness(process).map(|check| (LIVENESS, check));
+    pairs.into_iter().chain(liveness).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn liveness(process: &Process) -> Option<String> {
+    serde_json::to_string(process.checks.liveness.as_ref()?).ok()
 }
 
 /// The app's config, and on top of it what the platform tells. No version: it would make every release another spec.

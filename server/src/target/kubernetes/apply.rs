@@ -100,7 +100,7 @@ fn watched(blueprint: &Blueprint<'_>, process: &Process, written: &Deployment) -
             generation: written.metadata.generation.unwrap_or(0),
             images: vec![(process.name.to_string(), blueprint.workload.image_of(process).to_owned())],
         },
-        start_limit: manifest::start_limit(&process.check),
+        start_limit: manifest::start_limit(process),
         settle: std::time::Duration::ZERO,
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn describe(cluster: &Cluster, process: &str, trouble: &Trouble
 
 /// Whether a process ever ran, so that there can be a log.
 fn started(kind: Kind) -> bool {
-    matches!(kind, Kind::Crash | Kind::OutOfMemory | Kind::NotReady)
+    matches!(kind, Kind::Crash | Kind::OutOfMemory | Kind::NotReady | Kind::Start)
 }
 
 fn section<'a>(text: &mut String, title: &str, lines: impl Iterator<Item = &'a str>) {

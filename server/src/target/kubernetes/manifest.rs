@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::objects;
 use super::pod_spec::{self, PORT_NAME, RunAs, whole_seconds};
+use crate::domain::health::{Ask, Probe};
 use crate::target::{Check, Process, RegistryLogin, Workload};
 
 /// How long a pod has to stay ready before it counts, where a connection (or nothing) is all that is checked. Without
@@ -43,7 +44,7 @@ impl Blueprint<'_> {
     /// The Deployment of one process type. `replicas` is `None` where an autoscaler has them.
     pub(super) fn deployment(&self, process: &Process, replicas: Option<i32>) -> Deployment {
         let Self { platform, workload, run_as } = *self;
-        let steady = steady_seconds(&process.check);
+        let steady = steady_seconds(process);
         Deployment {
             metadata: ObjectMeta {
                 name: Some(objects::deployment_name(&workload.app, &process.name)),
@@ -54,7 +55,7 @@ impl Blueprint<'_> {
             spec: Some(DeploymentSpec {
                 replicas,
                 min_ready_seconds: Some(small(steady)),
-                progress_deadline_seconds: Some(small(whole_seconds(deadline(&process.check)) + steady)),
+                progress_deadline_seconds: Some(small(whole_seconds(deadline(process)) + steady)),
                 revision_history_limit: Some(REVISIONS_KEPT),
                 selector: LabelSelector {
                     match_labels: Some(objects::pod_selector(&workload.app, &process.name)),
@@ -151,23 +152,31 @@ impl Blueprint<'_> {
 }
 
 /// How long the process has to start once its container runs; `None` where nothing is asked of it.
-pub(super) fn start_limit(check: &Check) -> Option<Duration> {
-    match check {
-        Check::Http { timeout, .. } | Check::Tcp { timeout } => Some(*timeout),
+pub(super) fn start_limit(process: &Process) -> Option<Duration> {
+    let usual = match process.check {
+        Check::Http { timeout, .. } | Check::Tcp { timeout } => Some(timeout),
         Check::Uptime(_) => None,
-    }
+    };
+    let checks = &process.checks;
+    let asked = [&checks.startup, &checks.readiness].into_iter().flatten();
+    let asked = asked.filter(|probe| !matches!(probe.ask, Ask::Uptime(_))).map(Probe::longest);
+    asked.fold(usual, |limit, longest| Some(limit.unwrap_or_default() + longest))
 }
 
-fn steady_seconds(check: &Check) -> i64 {
-    match check {
+fn steady_seconds(process: &Process) -> i64 {
+    let usual = match process.check {
         Check::Http { .. } => STEADY_AFTER_HTTP_SECONDS,
         Check::Tcp { .. } => STEADY_SECONDS,
-        Check::Uptime(up) => whole_seconds(*up),
+        Check::Uptime(up) => whole_seconds(up),
+    };
+    match process.checks.startup.as_ref().map(|startup| &startup.ask) {
+        Some(Ask::Uptime(seconds)) => usual.max(i64::from(*seconds)),
+        _ => usual,
     }
 }
 
-fn deadline(check: &Check) -> Duration {
-    START_ALLOWANCE + start_limit(check).unwrap_or_default()
+fn deadline(process: &Process) -> Duration {
+    START_ALLOWANCE + start_limit(process).unwrap_or_default()
 }
 
 /// Kubernetes counts seconds in 32 bits.

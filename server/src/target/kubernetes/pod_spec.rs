@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EnvFromSource, EnvVar, HTTPGetAction, Lifecycle,
+    Capabilities, Container, ContainerPort, EnvFromSource, EnvVar, ExecAction, HTTPGetAction, Lifecycle,
     LifecycleHandler, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
     ResourceRequirements, SeccompProfile, SecretEnvSource, SecurityContext, SleepAction, TCPSocketAction,
 };
@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::objects;
+use crate::domain::health;
 use crate::target::{Check, Command, Limits, Process, Workload};
 
 /// A web pod that ends keeps serving for this long, until every node has stopped sending it requests.
@@ -94,6 +95,8 @@ fn container(workload: &Workload, process: &Process) -> Container {
             }]
         }),
         readiness_probe: readiness(process),
+        startup_probe: process.checks.startup.as_ref().and_then(|check| probe(process, check)),
+        liveness_probe: process.checks.liveness.as_ref().and_then(|check| probe(process, check)),
         lifecycle: process.name.is_web().then(|| Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction { seconds: DRAIN_SECONDS }),
@@ -147,6 +150,9 @@ pub(super) fn unescape(word: &str) -> String {
 }
 
 fn readiness(process: &Process) -> Option<Probe> {
+    if let Some(check) = &process.checks.readiness {
+        return probe(process, check);
+    }
     let port = IntOrString::Int(process.port?.into());
     let (http_get, tcp_socket) = match &process.check {
         Check::Http { path, .. } => {
@@ -162,6 +168,34 @@ fn readiness(process: &Process) -> Option<Probe> {
         timeout_seconds: Some(PROBE_TIMEOUT_SECONDS),
         ..Default::default()
     })
+}
+
+/// A check of app.json. Uptime is none of them: that is the Deployment's `minReadySeconds`.
+fn probe(process: &Process, check: &health::Probe) -> Option<Probe> {
+    let number = |number: u32| i32::try_from(number).ok();
+    let port = |own: Option<u16>| own.or(process.port).map(|port| IntOrString::Int(port.into()));
+    let mut probe = Probe {
+        failure_threshold: number(check.attempts),
+        period_seconds: number(check.wait),
+        timeout_seconds: number(check.timeout),
+        initial_delay_seconds: number(check.initial_delay).filter(|seconds| *seconds > 0),
+        ..Default::default()
+    };
+    match &check.ask {
+        health::Ask::Http { path, port: own } => {
+            let (path, port) = (Some(path.clone()), port(*own)?);
+            probe.http_get = Some(HTTPGetAction { path, port, ..Default::default() });
+        }
+        health::Ask::Listening { port: own } => {
+            probe.tcp_socket = Some(TCPSocketAction { port: port(*own)?, host: None });
+        }
+        health::Ask::Command(words) => {
+            // Unlike those of a container, its words are not expanded.
+            probe.exec = Some(ExecAction { command: Some(words.clone()) });
+        }
+        health::Ask::Uptime(_) => return None,
+    }
+    Some(probe)
 }
 
 /// Memory is set aside whole: a process that fits when it starts is not evicted for what it was promised.

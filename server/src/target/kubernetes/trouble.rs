@@ -3,6 +3,9 @@
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 
+use crate::target::failure;
+pub(super) use crate::target::failure::Kind;
+
 /// One trouble of one pod, or of the ReplicaSet that cannot make its pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -12,63 +15,6 @@ pub(super) struct Trouble {
     pub(super) container: String,
     /// What happened, as the end of a sentence that begins with the process type.
     pub(super) what: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    /// Ended by itself, again and again.
-    Crash,
-    OutOfMemory,
-    /// The container could not be started: no such command, say.
-    Start,
-    /// A Secret, a key or a user that the container needs is not there.
-    Config,
-    /// Runs as root where that is forbidden.
-    Root,
-    NoSuchImage,
-    PullDenied,
-    /// The registry cannot be asked at the moment.
-    PullStalled,
-    Unschedulable,
-    /// Runs, and does not answer its check.
-    NotReady,
-    PodSecurity,
-    Quota,
-    /// The apiserver refuses the pods for another reason.
-    Refused,
-}
-
-impl Kind {
-    /// What the user can do about it.
-    pub(super) fn next_step(self) -> &'static str {
-        match self {
-            Self::Crash => "Find the cause in the log above, correct it and push again",
-            Self::OutOfMemory => {
-                "Raise the memory limit of this process type, or let it use less, and push again"
-            }
-            Self::Start => "Check the command: the Procfile's line, or the Dockerfile's ENTRYPOINT and CMD",
-            Self::Config => "Make what is missing available in the namespace and push again",
-            Self::Root => {
-                "This namespace forbids root: end the Dockerfile with a numeric user, such as `USER 1000`"
-            }
-            Self::NoSuchImage => {
-                "Check that the nodes pull from the registry that the platform pushes to, and push again"
-            }
-            Self::PullDenied => "Give the platform the registry's credentials for pulling and push again",
-            Self::PullStalled => "Check that the nodes can reach the registry's pull address, and push again",
-            Self::Unschedulable => "Lower the limits or the quantity of this process type, or add nodes",
-            Self::NotReady => {
-                "Let it listen on 0.0.0.0 and on the port in $PORT (not on one of its own), and answer in time"
-            }
-            Self::PodSecurity => {
-                "Change the pod template to fit the namespace's pod security level, or the level (label pod-security.kubernetes.io/enforce)"
-            }
-            Self::Quota => {
-                "Raise the namespace's ResourceQuota, or lower the limits or the quantity of this process type"
-            }
-            Self::Refused => "Correct what the sentence above names, or ask who runs the cluster",
-        }
-    }
 }
 
 /// The pod's trouble; `None` while it starts or runs as it should.
@@ -148,7 +94,7 @@ fn of_container(container: &ContainerStatus) -> Option<(Kind, String, String)> {
             (Kind::Config, format!("is not started: {message}"))
         }
         "InvalidImageName" | "ErrImageNeverPull" => (Kind::NoSuchImage, format!("gets no image: {message}")),
-        "ErrImagePull" | "ImagePullBackOff" => (pull(&message), format!("gets no image: {message}")),
+        "ErrImagePull" | "ImagePullBackOff" => (Kind::of_pull(&message), format!("gets no image: {message}")),
         _ => return None,
     };
     Some((kind, container.name.clone(), what))
@@ -172,36 +118,21 @@ fn crash(container: &ContainerStatus) -> (Kind, String) {
         Some("StartError" | "ContainerCannotRun") => {
             (Kind::Start, format!("cannot be started: {}", ended.message.clone().unwrap_or_default()))
         }
-        _ => (Kind::Crash, format!("{}, {times} times so far", exit(ended))),
+        _ => {
+            let code = i64::from(ended.exit_code);
+            let how = failure::ended(code, &after(ended));
+            (Kind::of_exit(code), format!("{how}, {times} times so far"))
+        }
     }
 }
 
-fn exit(ended: &ContainerStateTerminated) -> String {
-    let after = match (&ended.started_at, &ended.finished_at) {
+fn after(ended: &ContainerStateTerminated) -> String {
+    match (&ended.started_at, &ended.finished_at) {
         (Some(start), Some(end)) => match end.0.as_second() - start.0.as_second() {
             ..=0 => " at once".to_owned(),
             seconds => format!(" after {seconds} s"),
         },
         _ => String::new(),
-    };
-    match ended.exit_code {
-        0 => format!("ended by itself{after} with exit code 0 (a process type has to keep running)"),
-        // A shell reports the signal that ended its child as 128 and its number.
-        code @ 129..=159 => format!("was ended by signal {}{after} (exit code {code})", code - 128),
-        code => format!("exited with code {code}{after}"),
-    }
-}
-
-/// Registries answer in their own words; these are the ones that no waiting helps.
-fn pull(message: &str) -> Kind {
-    let message = message.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["unauthorized", "denied", "authentication required", "forbidden", "401", "403"]) {
-        Kind::PullDenied
-    } else if says(&["not found", "manifest unknown", "does not exist", "invalid reference"]) {
-        Kind::NoSuchImage
-    } else {
-        Kind::PullStalled
     }
 }
 

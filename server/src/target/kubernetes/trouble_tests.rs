@@ -37,11 +37,11 @@ fn a_crash_is_told_with_its_exit_code_and_its_time() {
     let trouble = of_pod(&pod(json!({ "containerStatuses": [container.clone()] }))).expect("a trouble");
     assert_eq!(
         (trouble.kind, trouble.what.as_str()),
-        (Kind::Crash, "exited with code 3 after 3 s, 3 times so far")
+        (Kind::Crash, "ended with exit status 3 after 3 s, 3 times so far")
     );
     container["lastState"]["terminated"]["exitCode"] = json!(0);
     let trouble = of_pod(&pod(json!({ "containerStatuses": [container.clone()] }))).expect("a trouble");
-    assert!(trouble.what.contains("has to keep running"), "{}", trouble.what);
+    assert!(trouble.what.contains("has to stay up"), "{}", trouble.what);
     container["lastState"]["terminated"]["reason"] = json!("OOMKilled");
     assert_eq!(kind(json!({ "containerStatuses": [container] })), Some(Kind::OutOfMemory));
 }

@@ -37,6 +37,7 @@ async fn a_command_that_is_not_there_is_named() {
         return;
     };
     assert!(text.contains("/no/such/server"), "{text}");
+    assert!(text.contains("Check the command"), "{text}");
 }
 
 #[tokio::test]
@@ -74,7 +75,11 @@ async fn too_much_memory_is_named() {
     let mut hungry = process("web", "exec python3 -c 'x = bytearray(300 << 20); input()'", tcp());
     hungry.limits.memory = Some(32 << 20);
     let Some(text) = failure_of(hungry).await else { return };
-    assert!(text.contains("used more memory than its limit of 32"), "{text}");
+    assert!(text.contains("used more memory than its limit of 32") && text.contains("OOMKilled"), "{text}");
+    assert!(
+        text.ends_with("Raise the memory limit of this process type, or let it use less, and push again."),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +99,11 @@ async fn an_image_that_cannot_be_pulled_is_named() {
     let mut next = workload(1, vec![web("one")]);
     next.image = "127.0.0.1:1/no/such:image".to_owned();
     let text = stage.failure(&next).await;
-    assert!(text.contains("127.0.0.1:1/no/such:image could not be pulled"), "{text}");
+    assert!(
+        text.starts_with("web.1 gets no image: ") && text.contains("127.0.0.1:1/no/such:image"),
+        "{text}"
+    );
+    assert!(text.contains("can reach the registry's pull address"), "{text}");
 }
 
 #[tokio::test]

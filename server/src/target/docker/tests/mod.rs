@@ -2,6 +2,7 @@
 
 mod batch;
 mod faults;
+mod health;
 mod life;
 mod logs;
 mod pull;
@@ -167,6 +168,7 @@ fn process(name: &str, line: &str, check: Check) -> Process {
         port: name.is_web().then_some(5000),
         name,
         image: None,
+        checks: Default::default(),
         command: Command::Argv(["/bin/sh", "-c", line].map(str::to_owned).to_vec()),
         quantity: 1,
         check,

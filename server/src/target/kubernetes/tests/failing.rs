@@ -41,22 +41,22 @@ macro_rules! fails {
 fails!(
     a_crash_at_once_is_told_with_its_log,
     |next| next.processes[0].command = shell("echo no database; exit 3"),
-    ["web exited with code 3", "no database", "BackOff", "push again"]
+    ["web ended with exit status 3", "no database", "BackOff", "push again"]
 );
 fails!(
     a_crash_after_3_seconds_is_no_success_and_puts_all_types_back,
     |next| next.processes[1].command = shell("echo working; sleep 3; echo gone; exit 4"),
-    ["worker exited with code 4 after ", "gone"]
+    ["worker ended with exit status 4 after ", "gone"]
 );
 fails!(
     a_web_process_that_crashes_after_3_seconds_is_no_success,
     |next| next.processes[0].command = shell("busybox nc -ll -p $PORT -e busybox true & sleep 3; exit 7"),
-    ["web exited with code 7 after "]
+    ["web ended with exit status 7 after "]
 );
 fails!(
     an_end_without_an_error_is_no_success_either,
     |next| next.processes[1].command = shell("true"),
-    ["ended by itself", "has to keep running"]
+    ["ended with exit status 0", "has to stay up"]
 );
 fails!(
     running_out_of_memory_is_named,

@@ -7,6 +7,7 @@ mod adopted;
 mod batches;
 mod failing;
 mod faults;
+mod health;
 mod logs;
 mod owned;
 mod refused;
@@ -219,6 +220,7 @@ fn process(name: &str, line: &str) -> Process {
     let web = name.is_web();
     Process {
         image: None,
+        checks: Default::default(),
         command: shell(line),
         quantity: 1,
         port: web.then_some(PORT),
