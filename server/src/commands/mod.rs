@@ -11,6 +11,7 @@ pub(crate) mod cli;
 pub(crate) mod client;
 mod config;
 mod failure;
+mod formation;
 pub(crate) mod grammar;
 mod here;
 mod keys;

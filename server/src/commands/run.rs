@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, buildpacks, builds, config, here, keys, login, people, processes, releases, rollback,
-    tokens,
+    access, apps, buildpacks, builds, config, formation, here, keys, login, people, processes, releases,
+    rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -112,6 +112,11 @@ impl Session {
             Verb::ConfigSet { vars } => config::set(self, &vars).await,
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
+            Verb::PsScale { types } => formation::scale(self, &types).await,
+            Verb::PsAutoscale(args) => formation::autoscale(self, args).await,
+            Verb::PsRestart { process } => formation::restart(self, process).await,
+            Verb::PsStop { process } => formation::stop(self, &process).await,
+            Verb::PsWait(args) => formation::wait(self, args).await,
             Verb::Logs(args) => processes::logs(self, args).await,
             Verb::Access(args) => access::list(self, args).await,
             Verb::AccessAdd(args) => access::add(self, args).await,

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod blueprint;
 pub(crate) mod build;
+pub(crate) mod formation;
 pub(crate) mod ids;
 pub(crate) mod names;
 pub(crate) mod procfile;

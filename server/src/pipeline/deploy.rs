@@ -186,6 +186,7 @@ async fn succeed(
     if let (true, Some(code)) = (release.build_id.is_some(), &release.code) {
         locked.move_branch(&mut tx, &code.commit).await?;
     }
+    let told = super::formation::introduce(&mut tx, app, &locked, release).await?;
     tx.commit().await?;
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     // The release is live whatever git says; the upkeep converges the branch too, perhaps at this moment.
@@ -196,6 +197,9 @@ async fn succeed(
     transcript.detail(format!("Released v{}", release.version)).await;
     if let Some(url) = platform.url_of(app, code) {
         transcript.detail(format!("{url} deployed")).await;
+    }
+    for line in told {
+        transcript.detail(line).await;
     }
     // The tag is for people; the digest is what runs.
     let repository = platform.image_repository(&app.name);

@@ -8,6 +8,7 @@ mod builder;
 pub(crate) mod cancels;
 mod deploy;
 pub(crate) mod detect;
+pub(crate) mod formation;
 pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod mask;
@@ -20,7 +21,7 @@ pub(crate) mod source;
 
 mod turn;
 pub(crate) mod upkeep;
-mod workload;
+pub(crate) mod workload;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use secrecy::SecretString;
 use serde_json::Value;
+use tracing::warn;
 
+use crate::config::Size;
 use crate::db::apps::App;
+use crate::db::formation;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
+use crate::domain::formation::{Formation, Scaling, scaling_of};
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
 use crate::platform::Platform;
-use crate::target::{Check, Command, Process, Workload};
+use crate::target::{Check, Command, Process, Scale, Workload};
 
 /// What `release` runs; `None` for a release without code (config set before the first push).
 pub(crate) async fn of(
@@ -20,13 +24,26 @@ pub(crate) async fn of(
     app: &App,
     release: &Release,
 ) -> anyhow::Result<Option<Workload>> {
+    let mut conn = platform.pool.acquire().await?;
+    let formation = formation::of(&mut conn, app.id).await?;
+    drop(conn);
+    in_formation(platform, app, release, &formation).await
+}
+
+/// The same in another formation than the stored one.
+pub(crate) async fn in_formation(
+    platform: &Platform,
+    app: &App,
+    release: &Release,
+    formation: &Formation,
+) -> anyhow::Result<Option<Workload>> {
     let Some(code) = &release.code else { return Ok(None) };
     let config = config_vars(platform, app, &release.config).await?;
     Ok(Some(Workload {
         app: app.name.clone(),
         version: release.version,
         image: pull_reference(platform, code),
-        processes: processes(platform, app, code)?,
+        processes: processes(platform, app, code, formation)?,
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
         pull: platform.pull_login.clone(),
         adopted: app.adoption.clone(),
@@ -49,23 +66,45 @@ fn pull_reference(platform: &Platform, code: &Code) -> String {
     platform.registry.pull_reference(repository, tag, &code.digest)
 }
 
-fn processes(platform: &Platform, app: &App, code: &Code) -> anyhow::Result<Vec<Process>> {
-    let blueprint: Blueprint =
-        serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")?;
-    let rollout = &platform.settings.rollout;
-    let processes = blueprint.processes.iter().map(|(name, command)| Process {
-        name: name.clone(),
-        command: match command {
-            None => Command::Image,
-            Some(line) => Command::Argv(procfile::argv(line)),
-        },
-        quantity: 1,
-        port: name.is_web().then_some(blueprint.port),
-        check: check(name, app, rollout),
-        limits: platform.settings.processes.limits(),
-        grace: platform.settings.processes.grace,
+fn processes(
+    platform: &Platform,
+    app: &App,
+    code: &Code,
+    formation: &Formation,
+) -> anyhow::Result<Vec<Process>> {
+    let blueprint = blueprint(code)?;
+    let settings = &platform.settings;
+    let processes = blueprint.processes.iter().map(|(name, command)| {
+        let scaling = scaling_of(formation, name);
+        let size = size(platform, app, &scaling);
+        Process {
+            name: name.clone(),
+            command: match command {
+                None => Command::Image,
+                Some(line) => Command::Argv(procfile::argv(line)),
+            },
+            quantity: scaling.quantity,
+            port: name.is_web().then_some(blueprint.port),
+            check: check(name, app, &settings.rollout),
+            limits: size.limits,
+            grace: settings.processes.grace,
+            scale: Scale { asked: scaling.asked, autoscale: scaling.autoscale, reserved: size.reserved },
+        }
     });
     Ok(processes.collect())
+}
+
+/// What a release's code says of its processes.
+pub(crate) fn blueprint(code: &Code) -> anyhow::Result<Blueprint> {
+    serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
+}
+
+fn size(platform: &Platform, app: &App, scaling: &Scaling) -> Size {
+    let processes = &platform.settings.processes;
+    processes.size(scaling.size.as_deref()).unwrap_or_else(|gone| {
+        warn!(app = %app.name, "A size was taken out of SLIPWAY_SIZES, its processes get the usual one: {gone}");
+        processes.usual()
+    })
 }
 
 fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {

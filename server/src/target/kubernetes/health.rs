@@ -16,16 +16,16 @@ use crate::target::RolloutError;
 const AT_ONCE: usize = 8;
 
 /// What each verb of the platform needs, per namespace: API group, resource, subresource, verbs. The same as
-/// `deploy/kubernetes/rbac.yaml`, except for what later verbs (`run`, `ps:scale`) will need.
+/// `deploy/kubernetes/rbac.yaml`, except for what later verbs (`run`) will need.
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
-    ("", "pods", "", &["list"]),
+    ("", "pods", "", &["list", "patch", "delete"]),
     ("", "pods", "log", &["get"]),
     ("", "events", "", &["list"]),
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),
     ("", "services", "", &["get", "list", "create", "patch", "delete"]),
-    ("autoscaling", "horizontalpodautoscalers", "", &["list"]),
+    ("autoscaling", "horizontalpodautoscalers", "", &["get", "list", "create", "patch", "delete"]),
 ];
 
 /// A cluster that answered.

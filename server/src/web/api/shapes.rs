@@ -1,12 +1,17 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod formation;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::access::Role;
 use crate::target::Adoption;
+pub(crate) use formation::{
+    Formation, FormationChange, FormationUpdate, FormationUpdates, FormationWish, NewCount, SizeWord,
+};
 
 /// A thing by its id and name: an app, a team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,16 +194,6 @@ pub(crate) struct Dyno {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DynoRelease {
     pub(crate) version: i64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Formation {
-    #[serde(rename = "type")]
-    pub(crate) process_type: String,
-    pub(crate) quantity: u32,
-    pub(crate) command: String,
-    pub(crate) size: String,
-    pub(crate) app: Named,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -169,6 +169,7 @@ fn process(name: &str, line: &str, check: Check) -> Process {
         check,
         limits: Limits::default(),
         grace: Duration::from_secs(3),
+        scale: Default::default(),
     }
 }
 

@@ -226,6 +226,7 @@ fn process(name: &str, line: &str) -> Process {
         },
         limits: Limits { memory: Some(64 << 20), millicpu: None },
         grace: Duration::from_secs(1),
+        scale: Default::default(),
         name,
     }
 }
