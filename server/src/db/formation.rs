@@ -204,3 +204,65 @@ pub(crate) async fn is_changing(conn: &mut PgConnection, app: AppId) -> sqlx::Re
 fn signed(quantity: u32) -> i32 {
     i32::try_from(quantity).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::TestDatabase;
+    use crate::db::{app_lock, people};
+    use crate::domain::names::TeamName;
+
+    fn name(text: &str) -> ProcessType {
+        text.parse().expect("a process type")
+    }
+
+    async fn app(conn: &mut PgConnection) -> LockedApp {
+        let team =
+            people::create_team(conn, &TeamName::default_team()).await.expect("inserts").expect("is new");
+        let app = crate::db::apps::NewApp {
+            id: AppId::new(),
+            name: &"blog".parse().expect("a name"),
+            team,
+            wrapped_key: &[],
+        };
+        assert!(crate::db::apps::create(conn, &app).await.expect("inserts"));
+        app_lock::lock(conn, app.id).await.expect("locks").expect("is there")
+    }
+
+    #[tokio::test]
+    async fn a_type_is_taken_in_once_and_keeps_what_was_asked_for() {
+        let database = TestDatabase::new().await;
+        let conn = &mut *database.pool.acquire().await.expect("connects");
+        let app = app(conn).await;
+        let types = [name("web"), name("worker")];
+        assert_eq!(introduce(conn, &app, &types).await.expect("inserts"), types);
+        let mut formation = of(conn, app.id).await.expect("answers");
+        assert_eq!((formation[&types[0]].quantity, formation[&types[1]].quantity), (1, 0));
+        let autoscale = Some(Autoscale { min: 1, max: 3, cpu: 50 });
+        let web = Scaling { quantity: 4, size: Some("large".to_owned()), autoscale, asked: 9 };
+        formation.insert(name("web"), web);
+        store(conn, &app, &formation).await.expect("stores");
+        assert_eq!(introduce(conn, &app, &types).await.expect("inserts"), []);
+        assert_eq!(of(conn, app.id).await.expect("answers"), formation);
+    }
+
+    #[tokio::test]
+    async fn a_change_ends_once() {
+        let database = TestDatabase::new().await;
+        let conn = &mut *database.pool.acquire().await.expect("connects");
+        let app = app(conn).await.id;
+        let wish = Wish::Restart(crate::domain::formation::Which::All);
+        let id = add_change(conn, app, &wish, "ada").await.expect("inserts");
+        assert!(is_changing(conn, app).await.expect("answers"));
+        let ended = end_change(conn, id, ChangeStatus::Failed, Some("crashed")).await.expect("updates");
+        assert_eq!(ended, Fenced::Done);
+        let late = end_change(conn, id, ChangeStatus::Succeeded, None).await.expect("updates");
+        assert_eq!(late, Fenced::Lost);
+        let change = change(conn, id).await.expect("answers").expect("is there");
+        assert_eq!(
+            (change.status, change.reason.as_deref(), change.wish),
+            (ChangeStatus::Failed, Some("crashed"), wish)
+        );
+        assert!(!is_changing(conn, app).await.expect("answers"));
+    }
+}

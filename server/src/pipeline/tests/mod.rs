@@ -8,6 +8,7 @@ mod fences;
 mod inspecting;
 mod keeping_up;
 mod releasing;
+mod scaling;
 
 use std::time::Duration;
 

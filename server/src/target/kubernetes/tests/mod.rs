@@ -8,6 +8,7 @@ mod failing;
 mod faults;
 mod owned;
 mod refused;
+mod scaling;
 mod serving;
 
 use std::process::Stdio;
