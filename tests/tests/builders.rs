@@ -82,6 +82,7 @@ fn builds_and_runs(name: &str, trusted: bool) {
         // Only the container that does everything has the cache at hand while buildpacks run.
         .says(if trusted { "all phases in one" } else { "a phase of its own" });
     assert_eq!(app.answer_now(), format!("{name} greenbuilt with green"));
+    app.verb(&["ps:scale", "worker=1"]).ok();
     assert_eq!(app.until_containers(2).len(), 2, "web and worker");
 
     app.verb(&["config:set", "COLOUR=red"]).ok();
@@ -115,6 +116,7 @@ fn the_tree_can_name_its_builder_and_the_procfile_adds_processes() {
     app.commit("its own wish");
     app.push(Door::Ssh).ok().says(&format!("Builder: {builder}"));
     assert_eq!(app.answer_now(), "named-by-tree");
+    app.verb(&["ps:scale", "worker=1", "clock=1"]).ok();
     assert_eq!(app.until_containers(3).len(), 3, "web, worker and clock");
 }
 

@@ -12,7 +12,12 @@ fn an_owned_app_moves_as_a_whole_goes_back_as_a_whole_and_rolls_back() {
     app.write("Procfile", PROCFILE);
     app.commit("two types");
     app.verb(&["config:set", "GREETING=a-secret-greeting"]).ok();
-    app.push(Door::Ssh).ok().says("Process types -> web, worker").says("Released v2");
+    app.push(Door::Ssh)
+        .ok()
+        .says("Process types -> web, worker")
+        .says("Released v2")
+        .says("worker is new: it runs 0 processes");
+    app.verb(&["ps:scale", "worker=1"]).ok().says("now running worker at 1:standard");
     assert_eq!(cluster.browse("shop", "/"), "one");
     assert!(cluster.browse("shop", "/env").contains("a-secret-greeting"));
     assert!(cluster.image_of("shop-worker").contains("@sha256:"));

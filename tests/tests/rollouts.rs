@@ -70,6 +70,7 @@ fn all_process_types_move_or_none() {
     app.write("Procfile", "web: python3 -u server.py\nworker: python3 -c 'import time; time.sleep(900)'\n");
     app.commit("two types");
     app.push(Door::Ssh).ok().says("Process types -> web, worker");
+    app.verb(&["ps:scale", "worker=1"]).ok();
     let serving = app.until_containers(2);
     app.write("Procfile", "web: python3 -u server.py\nworker: sh -c 'echo out of oil; exit 5'\n");
     app.answer("bad");

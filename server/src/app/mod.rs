@@ -18,7 +18,7 @@ use crate::db::{log_drains, people};
 use crate::domain::names::AppName;
 use crate::drains;
 use crate::lifecycle::{Ended, Lifecycle};
-use crate::pipeline::{jobs, upkeep};
+use crate::pipeline::{formation, jobs, upkeep};
 use crate::platform::Platform;
 use crate::queue::{Handler, Shutdown};
 use crate::target::{AdoptedApps, Adoption};
@@ -62,10 +62,16 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
     let shutdown = Shutdown { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
     let slots = usize::from(platform.settings.build.concurrency);
     let shared = Arc::new(platform.clone());
-    let rolling = Arc::clone(&shared);
+    let (rolling, changing) = (Arc::clone(&shared), Arc::clone(&shared));
     let build: Handler = Arc::new(move |job, lost| jobs::build(Arc::clone(&shared), job, lost).boxed());
     let roll_out: Handler = Arc::new(move |job, _lost| jobs::rollout(Arc::clone(&rolling), job).boxed());
-    for (kind, slots, handler) in [(jobs::BUILD, slots, build), (jobs::ROLLOUT, ROLLOUT_SLOTS, roll_out)] {
+    let change: Handler = Arc::new(move |job, _lost| formation::change(Arc::clone(&changing), job).boxed());
+    let kinds = [
+        (jobs::BUILD, slots, build),
+        (jobs::ROLLOUT, ROLLOUT_SLOTS, roll_out),
+        (jobs::FORMATION, ROLLOUT_SLOTS, change),
+    ];
+    for (kind, slots, handler) in kinds {
         let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
         lifecycle.spawn_essential(kind, async move { queue.work(kind, slots, shutdown, handler).await });
     }

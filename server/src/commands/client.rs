@@ -17,6 +17,7 @@ use url::Url;
 use crate::domain::access::Principal;
 use crate::web::InProcess;
 use crate::web::api::config_vars::RELEASE;
+use crate::web::api::formation::CHANGE;
 use crate::web::api::shapes::Refusal;
 
 /// How long the server may take to accept a connection.
@@ -130,6 +131,20 @@ impl Client {
         let release = answer.headers.get(RELEASE).and_then(|value| value.to_str().ok()?.parse().ok());
         parsed::<serde_json::Value>(answer).await?;
         Ok(release)
+    }
+
+    /// Asks something of an app's processes; the id under which its end can be asked for.
+    pub(super) async fn ask_change(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<String, ClientError> {
+        let body = serde_json::to_vec(body).expect("invariant: the API's shapes are JSON");
+        let answer = self.call(Call { method, path, range: None, body: Some(body) }).await?;
+        let (status, id) = (answer.status, answer.headers.get(CHANGE).cloned());
+        parsed::<serde_json::Value>(answer).await?;
+        id.and_then(|id| id.to_str().ok().map(str::to_owned)).ok_or(ClientError::Foreign { status })
     }
 
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -153,6 +153,24 @@ pub(crate) enum Verb {
 
     /// List the app's processes
     Ps,
+    /// Set how many processes run, and of which size: web=3 worker=1 web=2:large; without words, print it
+    #[command(name = "ps:scale", alias = "scale")]
+    PsScale {
+        #[arg(value_name = "type=quantity[:size]")]
+        types: Vec<String>,
+    },
+    /// Let a cluster choose how many processes run, by their CPUs
+    #[command(name = "ps:autoscale")]
+    PsAutoscale(Autoscaling),
+    /// Replace processes by fresh ones, without a failed request: all, a type (web) or one by its name (web.1)
+    #[command(name = "ps:restart", alias = "restart")]
+    PsRestart { process: Option<String> },
+    /// Stop the processes of a type (worker) or one by its name (worker.1)
+    #[command(name = "ps:stop", alias = "stop", alias = "ps:kill")]
+    PsStop { process: String },
+    /// Wait until the current release runs on all processes
+    #[command(name = "ps:wait")]
+    PsWait(Waiting),
     /// Print what the app's processes write, what the platform says of them, and the requests that were answered
     Logs(Logs),
 
@@ -350,6 +368,35 @@ pub(crate) struct BuildsRetry {
     /// Do not follow its output
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Autoscaling {
+    /// For example web
+    #[arg(value_name = "type")]
+    pub(crate) process_type: ProcessType,
+    /// Processes at least
+    #[arg(long, required_unless_present = "off")]
+    pub(crate) min: Option<u32>,
+    /// Processes at most
+    #[arg(long, required_unless_present = "off")]
+    pub(crate) max: Option<u32>,
+    /// How much of its CPUs a process is to use on average, in percent
+    #[arg(long, default_value_t = 70)]
+    pub(crate) cpu: u32,
+    /// Keep the number that runs now
+    #[arg(long, conflicts_with_all = ["min", "max", "cpu"])]
+    pub(crate) off: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Waiting {
+    /// Only processes of this type
+    #[arg(short = 't', long = "type", value_name = "type")]
+    pub(crate) process_type: Option<ProcessType>,
+    /// How long at most: 90s, 10m
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) limit: std::time::Duration,
 }
 
 #[derive(Debug, Clone, Args)]

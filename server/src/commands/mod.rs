@@ -13,6 +13,7 @@ pub(crate) mod client;
 mod config;
 mod drains;
 mod failure;
+mod formation;
 pub(crate) mod grammar;
 mod here;
 mod images;

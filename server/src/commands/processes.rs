@@ -15,7 +15,9 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
         return session.terminal.json(&dynos).await;
     }
     if dynos.is_empty() {
-        return session.terminal.line(format!("No processes of {app} run. `git push` starts them.")).await;
+        let scale = session.typed("ps:scale");
+        let text = format!("No processes of {app} run. `git push` brings them, `{scale}` starts more.");
+        return session.terminal.line(text).await;
     }
     let mut types: BTreeMap<String, Vec<Dyno>> = BTreeMap::new();
     for dyno in dynos {
@@ -25,8 +27,9 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     for (process_type, dynos) in types {
         session.terminal.bytes(between.as_bytes()).await?;
         between = "\n";
-        let command = dynos.first().map_or("", |dyno| dyno.command.as_str());
-        session.terminal.heading(format!("{process_type}: `{command}` ({})", dynos.len())).await?;
+        let first = dynos.first().map(|dyno| (dyno.size.as_str(), dyno.command.as_str()));
+        let (size, command) = first.unwrap_or_default();
+        session.terminal.heading(format!("{process_type} ({size}): `{command}` ({})", dynos.len())).await?;
         for dyno in dynos {
             session.terminal.line(of(&dyno)).await?;
         }

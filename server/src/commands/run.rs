@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, attached, buildpacks, builds, config, drains, here, images, keys, login, logs, people,
-    pipelines, processes, releases, rollback, tokens,
+    access, apps, attached, buildpacks, builds, config, drains, formation, here, images, keys, login, logs,
+    people, pipelines, processes, releases, rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -121,6 +121,11 @@ impl Session {
             Verb::ConfigSet { vars } => config::set(self, &vars).await,
             Verb::ConfigUnset { names } => config::unset(self, &names).await,
             Verb::Ps => processes::list(self).await,
+            Verb::PsScale { types } => formation::scale(self, &types).await,
+            Verb::PsAutoscale(args) => formation::autoscale(self, args).await,
+            Verb::PsRestart { process } => formation::restart(self, process).await,
+            Verb::PsStop { process } => formation::stop(self, &process).await,
+            Verb::PsWait(args) => formation::wait(self, args).await,
             Verb::Logs(args) => logs::print(self, args).await,
             Verb::Drains => drains::list(self).await,
             Verb::DrainsAdd { url } => drains::add(self, url).await,

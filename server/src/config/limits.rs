@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use slipway_buildpacks::Bases;
 
-use super::{ConfigError, value};
+use super::{ConfigError, Sizes, sizes, value};
 use crate::docker::lifecycle::Trust;
 use crate::journal;
 use crate::local::disk::Watermark;
-use crate::target::Limits;
 
 /// Builds.
 #[derive(Debug, Clone, clap::Args)]
@@ -161,6 +160,12 @@ pub(crate) struct ProcessSettings {
     #[arg(id = "process-cpus", long = "process-cpus", env = "SLIPWAY_PROCESS_CPUS", default_value = "1", value_parser = value::millicpu, value_name = "CPUS")]
     pub(crate) millicpu: u32,
 
+    /// Sizes besides `standard`, which is the memory and the CPUs above: each `name=CPUs:memory`, with a comma between
+    /// them. A cluster sets all of that memory and a tenth of those CPUs aside on a node, unless a slash and other
+    /// amounts follow: `large=2:2GiB/1:1GiB`.
+    #[arg(id = "sizes", long = "sizes", env = "SLIPWAY_SIZES", default_value = "small=0.5:256MiB,large=2:2GiB", value_parser = sizes::parse, value_name = "LIST")]
+    pub(crate) sizes: Sizes,
+
     /// How long a process may take to end after SIGTERM.
     #[arg(id = "process-grace", long = "process-grace", env = "SLIPWAY_PROCESS_GRACE", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) grace: Duration,
@@ -168,12 +173,6 @@ pub(crate) struct ProcessSettings {
     /// How long `run` and `ps:exec` may take at most.
     #[arg(id = "run-time-limit", long = "run-time-limit", env = "SLIPWAY_RUN_TIME_LIMIT", default_value = "24h", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) run_time_limit: Duration,
-}
-
-impl ProcessSettings {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { memory: Some(self.memory), millicpu: Some(self.millicpu) }
-    }
 }
 
 /// Rollouts.

@@ -7,6 +7,7 @@ mod doors;
 mod limits;
 mod page;
 mod parts;
+mod sizes;
 mod value;
 
 pub(crate) use check::{ConfigError, check_pull_address};
@@ -17,6 +18,7 @@ pub(crate) use parts::{
     DataSettings, DatabaseSettings, DockerSettings, DrainSettings, KubernetesSettings, LifeSettings,
     LogFormat, LogSettings, RegistrySettings, Target,
 };
+pub(crate) use sizes::{Size, Sizes};
 
 /// Everything that `slipway serve` can be told. With nothing told, one machine is enough.
 #[derive(Debug, Clone, clap::Args)]

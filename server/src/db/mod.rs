@@ -9,6 +9,7 @@ pub(crate) mod build_log;
 pub(crate) mod builds;
 pub(crate) mod config;
 pub(crate) mod credentials;
+pub(crate) mod formation;
 pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod log_drains;

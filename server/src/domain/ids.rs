@@ -65,6 +65,10 @@ id!(
     KeyId
 );
 id!(
+    /// Something that was asked of an app's processes: scale, restart, stop.
+    ChangeId
+);
+id!(
     /// A job in the queue.
     JobId
 );

@@ -5,6 +5,7 @@ pub(crate) mod app_json;
 pub(crate) mod batch;
 pub(crate) mod blueprint;
 pub(crate) mod build;
+pub(crate) mod formation;
 pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod image;

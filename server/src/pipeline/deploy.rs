@@ -213,6 +213,7 @@ async fn succeed(
         locked.move_branch(&mut tx, commit).await?;
     }
     phases::plan_postdeploy(&mut tx, app, release).await?;
+    let told = super::formation::introduce(&mut tx, app, &locked, release).await?;
     tx.commit().await?;
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     events::note(platform, &app.name, events::API, format!("Release v{} is live", release.version)).await;
@@ -224,6 +225,9 @@ async fn succeed(
     transcript.detail(format!("Released v{}", release.version)).await;
     if let Some(url) = platform.url_of(app, code) {
         transcript.detail(format!("{url} deployed")).await;
+    }
+    for line in told {
+        transcript.detail(line).await;
     }
     // The tag is for people; the digest is what runs. An image that lies elsewhere has no tag of ours.
     let repository = platform.image_repository(&app.name);

@@ -19,7 +19,7 @@ use crate::db::builds::{self, Build};
 use crate::db::jobs::{Fenced, Job, NewJob};
 use crate::db::releases;
 use crate::domain::build::BuildStatus;
-use crate::domain::ids::{BuildId, ReleaseId};
+use crate::domain::ids::{AppId, BuildId, ChangeId, ReleaseId};
 use crate::events;
 use crate::platform::Platform;
 use crate::queue::JobError;
@@ -30,6 +30,8 @@ use crate::transcript::Transcript;
 pub(crate) const BUILD: &str = "build";
 /// The kind of job that rolls a recorded release out.
 pub(crate) const ROLLOUT: &str = "rollout";
+/// The kind of job that scales, restarts or stops processes.
+pub(crate) const FORMATION: &str = "formation";
 
 /// A build is tried this often when the fault is ours: one retry, then the pusher is told.
 const BUILD_ATTEMPTS: i32 = 2;
@@ -55,7 +57,7 @@ impl Planned {
 }
 
 /// Builds of one app run one after another.
-pub(crate) fn build_job(app: crate::domain::ids::AppId, build: BuildId) -> Planned {
+pub(crate) fn build_job(app: AppId, build: BuildId) -> Planned {
     Planned { kind: BUILD, lane: format!("build:{app}"), payload: json!({ "build": build }) }
 }
 
@@ -66,6 +68,11 @@ pub(crate) fn rollout_job(app: &App, release: ReleaseId) -> Planned {
         lane: format!("rollout:{}:{release}", app.id),
         payload: json!({ "release": release }),
     }
+}
+
+/// Changes of an app's formation are made in the order in which they were asked for.
+pub(crate) fn formation_job(app: AppId, change: ChangeId) -> Planned {
+    Planned { kind: FORMATION, lane: format!("formation:{app}"), payload: json!({ "change": change }) }
 }
 
 /// Handles a [`BUILD`] job.
@@ -300,7 +307,7 @@ async fn release_and_app(platform: &Platform, id: ReleaseId) -> anyhow::Result<O
 }
 
 /// What a rollout without a pusher says goes to the server's log; what a release phase writes has a log of its own.
-async fn log_aside(mut spoken: tokio::sync::mpsc::Receiver<bytes::Bytes>) {
+pub(super) async fn log_aside(mut spoken: tokio::sync::mpsc::Receiver<bytes::Bytes>) {
     while let Some(text) = spoken.recv().await {
         let text = String::from_utf8_lossy(&text);
         for line in text.lines().filter(|line| ours(line)) {

@@ -9,6 +9,7 @@ mod builder;
 pub(crate) mod cancels;
 mod deploy;
 pub(crate) mod detect;
+pub(crate) mod formation;
 pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod mask;

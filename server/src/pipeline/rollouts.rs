@@ -81,6 +81,16 @@ impl Rollouts {
         Turn { version, kind, newest: slot.newest.subscribe(), _turn: turn }
     }
 
+    /// Waits until no rollout touches the app, to move its processes within the current release. Any release that is
+    /// announced from then on overtakes it; one that was announced before has to be looked for in the database.
+    pub(crate) async fn enter_beside(&self, app: AppId) -> Turn {
+        let slot = self.slot(app);
+        let turn = Arc::clone(&slot.turn).lock_owned().await;
+        let newest = slot.newest.subscribe();
+        let seen = *newest.borrow();
+        Turn { version: seen.code.max(seen.config), kind: Kind::Config, newest, _turn: turn }
+    }
+
     fn slot(&self, app: AppId) -> Arc<Slot> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Slot { turn: Arc::default(), newest: watch::channel(Newest::default()).0 };
@@ -152,6 +162,18 @@ mod tests {
         rollouts.announce(app, 13, Kind::Code);
         let late = rollouts.enter(app, 12, Kind::Code).await;
         assert!(is_overtaken(&late).await);
+    }
+
+    #[tokio::test]
+    async fn scaling_waits_for_a_rollout_and_only_a_later_release_overtakes_it() {
+        let rollouts = Rollouts::default();
+        let app = AppId::new();
+        drop(rollouts.enter(app, 12, Kind::Code).await);
+        let scaling = rollouts.enter_beside(app).await;
+        assert!(!is_overtaken(&scaling).await, "by a release that is over");
+        rollouts.announce(app, 13, Kind::Config);
+        assert!(is_overtaken(&scaling).await);
+        assert!(tokio::time::timeout(Duration::from_millis(20), rollouts.enter_beside(app)).await.is_err());
     }
 
     #[tokio::test]

@@ -5,22 +5,39 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use secrecy::SecretString;
 use serde_json::Value;
+use tracing::warn;
 
+use crate::config::Size;
 use crate::db::apps::App;
+use crate::db::formation;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
+use crate::domain::formation::{Formation, Scaling, scaling_of};
 use crate::domain::health::Checks;
 use crate::domain::image::ImageSource;
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
 use crate::platform::Platform;
-use crate::target::{Check, Command, Process, Workload};
+use crate::target::{Check, Command, Process, Scale, Workload};
 
 /// What `release` runs; `None` for a release without code (config set before the first push).
 pub(crate) async fn of(
     platform: &Platform,
     app: &App,
     release: &Release,
+) -> anyhow::Result<Option<Workload>> {
+    let mut conn = platform.pool.acquire().await?;
+    let formation = formation::of(&mut conn, app.id).await?;
+    drop(conn);
+    in_formation(platform, app, release, &formation).await
+}
+
+/// The same in another formation than the stored one.
+pub(crate) async fn in_formation(
+    platform: &Platform,
+    app: &App,
+    release: &Release,
+    formation: &Formation,
 ) -> anyhow::Result<Option<Workload>> {
     let Some(code) = &release.code else { return Ok(None) };
     let config = config_vars(platform, app, &release.config).await?;
@@ -29,7 +46,7 @@ pub(crate) async fn of(
     Ok(Some(Workload {
         app: app.name.clone(),
         version: release.version,
-        processes: processes(platform, app, &blueprint, &image),
+        processes: processes(platform, app, formation, (&blueprint, &image)),
         image,
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
         pull: platform.pull_login.clone(),
@@ -47,6 +64,7 @@ pub(crate) async fn config_vars(
     Ok(platform.open_config(&mut conn, app, versions).await?)
 }
 
+/// What a release's code says of its processes.
 pub(crate) fn blueprint_of(code: &Code) -> anyhow::Result<Blueprint> {
     serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
 }
@@ -56,25 +74,35 @@ pub(crate) fn image_of(code: &Code, blueprint: &Blueprint) -> ImageSource {
     blueprint.main_image().cloned().unwrap_or_else(|| ImageSource::built(&code.image, &code.digest))
 }
 
-fn processes(platform: &Platform, app: &App, blueprint: &Blueprint, image: &str) -> Vec<Process> {
-    let rollout = &platform.settings.rollout;
+fn processes(
+    platform: &Platform,
+    app: &App,
+    formation: &Formation,
+    (blueprint, image): (&Blueprint, &str),
+) -> Vec<Process> {
+    let settings = &platform.settings;
     let other_image = |name: &ProcessType| {
         let source = blueprint.images.get(name)?;
         Some(source.at(platform.registry.pull_address())).filter(|other| other != image)
     };
-    let processes = blueprint.processes.iter().map(|(name, command)| Process {
-        name: name.clone(),
-        image: other_image(name),
-        command: match command {
-            None => Command::Image,
-            Some(line) => Command::Argv(procfile::argv(line)),
-        },
-        quantity: 1,
-        port: name.is_web().then_some(blueprint.port),
-        check: check(name, app, rollout),
-        checks: checks(name, app, blueprint),
-        limits: platform.settings.processes.limits(),
-        grace: platform.settings.processes.grace,
+    let processes = blueprint.processes.iter().map(|(name, command)| {
+        let scaling = scaling_of(formation, name);
+        let size = size(platform, app, &scaling);
+        Process {
+            name: name.clone(),
+            image: other_image(name),
+            command: match command {
+                None => Command::Image,
+                Some(line) => Command::Argv(procfile::argv(line)),
+            },
+            quantity: scaling.quantity,
+            port: name.is_web().then_some(blueprint.port),
+            check: check(name, app, &settings.rollout),
+            checks: checks(name, app, blueprint),
+            limits: size.limits,
+            grace: settings.processes.grace,
+            scale: Scale { asked: scaling.asked, autoscale: scaling.autoscale, reserved: size.reserved },
+        }
     });
     processes.collect()
 }
@@ -86,6 +114,14 @@ fn checks(name: &ProcessType, app: &App, blueprint: &Blueprint) -> Checks {
         checks.readiness = None;
     }
     checks
+}
+
+fn size(platform: &Platform, app: &App, scaling: &Scaling) -> Size {
+    let processes = &platform.settings.processes;
+    processes.size(scaling.size.as_deref()).unwrap_or_else(|gone| {
+        warn!(app = %app.name, "A size was taken out of SLIPWAY_SIZES, its processes get the usual one: {gone}");
+        processes.usual()
+    })
 }
 
 fn check(name: &ProcessType, app: &App, rollout: &crate::config::RolloutSettings) -> Check {

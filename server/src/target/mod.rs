@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use self::attached::{AttachError, Ends, Inside, OneOff};
 use self::kubernetes::Reconciled;
+use crate::domain::formation::{Autoscale, Which};
 use crate::domain::health::Checks;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::journal::Journals;
@@ -46,6 +47,36 @@ impl Target {
             // What ran before is not touched before the new processes are healthy: there is nothing to go back to.
             Self::Docker(target) => target.roll_out(next, transcript, interrupt).await,
             Self::Kubernetes(target) => target.roll_out(next, previous, transcript, interrupt).await,
+        }
+    }
+
+    /// Replaces processes of a release that runs by fresh ones. What is not healthy replaces nothing.
+    pub(crate) async fn restart(
+        &self,
+        running: &Workload,
+        which: &Which,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
+        match self {
+            Self::Docker(target) => target.replace(running, which, transcript, interrupt).await,
+            Self::Kubernetes(target) => target.restart(running, which, transcript, interrupt).await,
+        }
+    }
+
+    /// Moves to `next`, which has one process fewer than `previous`: that of this name ends, no other.
+    pub(crate) async fn stop(
+        &self,
+        (next, previous): (&Workload, &Workload),
+        name: &str,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
+        match self {
+            Self::Docker(target) => {
+                target.replace(next, &Which::Named(name.to_owned()), transcript, interrupt).await
+            }
+            Self::Kubernetes(target) => target.stop((next, previous), name, transcript, interrupt).await,
         }
     }
 
@@ -158,6 +189,13 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether an autoscaler can choose how many processes run.
+    pub(crate) fn autoscales(&self) -> bool {
+        matches!(self, Self::Kubernetes(_))
+    }
+}
+
 /// Asks which apps move Deployments of others.
 pub(crate) type AdoptedApps = Arc<dyn Fn() -> BoxFuture<'static, Vec<(AppName, Adoption)>> + Send + Sync>;
 
@@ -208,6 +246,18 @@ pub(crate) struct Process {
     pub(crate) limits: Limits,
     /// How long a process may take to end after SIGTERM before SIGKILL.
     pub(crate) grace: Duration,
+    pub(crate) scale: Scale,
+}
+
+/// What of the formation a cluster has to know besides the quantity.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Scale {
+    /// Grows with each quantity that somebody asks for: a number that was changed in the cluster stays until then.
+    pub(crate) asked: i64,
+    /// Bounds within which the cluster chooses the number.
+    pub(crate) autoscale: Option<Autoscale>,
+    /// What is set aside on a node; `None` leaves that to the cluster's own rule.
+    pub(crate) reserved: Option<Limits>,
 }
 
 /// What a process runs.

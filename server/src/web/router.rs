@@ -10,8 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, images, log_drains, log_sessions, logs,
-    operations, pipelines, processes, releases, runs, teams, users,
+    account, apps, authorizations, buildpacks, builds, config_vars, formation, images, log_drains,
+    log_sessions, logs, operations, pipelines, processes, releases, runs, teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -89,10 +89,17 @@ fn routes() -> Vec<Route> {
         route(Method::PATCH,  "/apps/{app}/config-vars",                 App(Deploy),     patch(config_vars::change)),
 
         route(Method::GET,    "/apps/{app}/dynos",                       App(Read),       get(processes::dynos)),
+        route(Method::DELETE, "/apps/{app}/dynos",                       App(Deploy),     delete(formation::restart_all)),
+        route(Method::DELETE, "/apps/{app}/dynos/{dyno}",                App(Deploy),     delete(formation::restart)),
+        route(Method::POST,   "/apps/{app}/dynos/{dyno}/actions/stop",   App(Deploy),     post(formation::stop)),
+        route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(formation::list)),
+        route(Method::PATCH,  "/apps/{app}/formation",                   App(Deploy),     patch(formation::change_all)),
+        route(Method::GET,    "/apps/{app}/formation/{type}",            App(Read),       get(formation::info)),
+        route(Method::PATCH,  "/apps/{app}/formation/{type}",            App(Deploy),     patch(formation::change)),
+        route(Method::GET,    "/apps/{app}/formation-changes/{change}",  App(Read),       get(formation::outcome)),
         route(Method::GET,    "/apps/{app}/runs",                        App(Read),       get(runs::list)),
         route(Method::POST,   "/apps/{app}/runs/{run}/stop",             App(Deploy),     post(runs::stop)),
         route(Method::GET,    "/apps/{app}/attach",                      App(Deploy),     get(runs::attach)),
-        route(Method::GET,    "/apps/{app}/formation",                   App(Read),       get(processes::formation)),
         route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(logs::read)),
         route(Method::POST,   "/apps/{app}/log-sessions",                App(Read),       post(log_sessions::create)),
         route(Method::GET,    "/log-sessions/{session}",                 Public,          get(log_sessions::read)),

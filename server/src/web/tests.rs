@@ -96,6 +96,70 @@ async fn every_route_refuses_every_role_that_is_too_low() {
 }
 
 #[tokio::test]
+async fn what_is_asked_of_the_formation_is_checked_noted_and_queued() {
+    let Some(api) = TestApi::new().await else { return };
+    let dora = api.member("dora", Role::Deployer).await;
+    api.call(&dora, Method::POST, "/apps", json!({ "name": "blog" })).await;
+    let scale = json!({ "updates": [{ "type": "web", "quantity": 3, "dyno_size": { "name": "Large" } }] });
+    let early = api.call(&dora, Method::PATCH, "/apps/blog/formation", scale.clone()).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{}", early.text);
+    assert_eq!(api.get(&dora, "/apps/blog/formation").await.json(), json!([]));
+    sqlx::query(
+        "INSERT INTO releases (id, app_id, version, status, description, trigger, commit, image, digest, blueprint, config,
+             actor_name)
+         SELECT gen_random_uuid(), id, 1, 'succeeded', 'Deploy', 'push', 'c', 'i', 'd',
+             '{\"processes\": {\"web\": \"./server\", \"worker\": null}, \"port\": 80}', '{}', 'dora' FROM apps",
+    )
+    .execute(&api.platform.pool)
+    .await
+    .expect("inserts");
+    let types = api.get(&dora, "/apps/blog/formation").await.json();
+    assert_eq!(
+        (&types[0]["type"], &types[0]["quantity"], &types[0]["command"]),
+        (&"web".into(), &1.into(), &"./server".into())
+    );
+    assert_eq!(
+        (&types[1]["type"], &types[1]["quantity"], &types[1]["size"]),
+        (&"worker".into(), &0.into(), &"standard".into())
+    );
+
+    let asked = api.call(&dora, Method::PATCH, "/apps/blog/formation", scale).await;
+    assert_eq!(asked.status, StatusCode::OK, "{}", asked.text);
+    assert_eq!((&asked.json()[0]["quantity"], &asked.json()[0]["size"]), (&3.into(), &"large".into()));
+    let id = asked.headers["slipway-change"].to_str().expect("an id");
+    let change = api.get(&dora, &format!("/apps/blog/formation-changes/{id}")).await.json();
+    assert_eq!((&change["status"], &change["user"]["email"]), (&"pending".into(), &"dora".into()));
+    assert_eq!(api.get(&dora, "/apps/blog/formation/web").await.json()["pending"], true);
+    let noted: Vec<(String, Value)> = sqlx::query_as(
+        "SELECT action, detail -> 'wish' FROM audit WHERE action = 'ps:scale' AND actor_name = 'dora'",
+    )
+    .fetch_all(&api.platform.pool)
+    .await
+    .expect("answers");
+    assert_eq!(
+        noted,
+        [("ps:scale".to_owned(), json!({ "scale": { "web": { "quantity": 3, "size": "large" } } }))]
+    );
+
+    let autoscale = json!({ "autoscale": { "min": 1, "max": 2, "cpu": 70 } });
+    for (path, wish, status, words) in [
+        ("formation/web", json!({ "quantity": 1, "size": "huge" }), 422, "there is no size `huge`"),
+        ("formation/web", json!({ "quantity": 1001 }), 422, "1000 processes at most"),
+        ("formation/clock", json!({ "quantity": 1 }), 404, "its Procfile names web, worker"),
+        ("formation/web", autoscale, 422, "no autoscaling on one machine"),
+        ("formation", json!({ "updates": [] }), 422, "names no process type"),
+    ] {
+        let refused = api.call(&dora, Method::PATCH, &format!("/apps/blog/{path}"), wish).await;
+        assert_eq!(refused.status.as_u16(), status, "{path}: {}", refused.text);
+        assert!(refused.text.contains(words), "{path}: {}", refused.text);
+    }
+    let unknown = api.call(&dora, Method::DELETE, "/apps/blog/dynos/web.9", json!({})).await;
+    assert!(unknown.status == StatusCode::NOT_FOUND && unknown.text.contains("`web.9`"), "{}", unknown.text);
+    let restart = api.call(&dora, Method::DELETE, "/apps/blog/dynos/worker", json!({})).await;
+    assert_eq!(restart.status, StatusCode::ACCEPTED, "{}", restart.text);
+}
+
+#[tokio::test]
 async fn a_stranger_cannot_tell_an_app_that_exists_from_one_that_does_not() {
     let Some(api) = TestApi::new().await else { return };
     let owner = api.member("olga", Role::Owner).await;

@@ -10,6 +10,7 @@ mod keeping_up;
 mod phases;
 mod prebuilt;
 mod releasing;
+mod scaling;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
-    StartContainerOptions,
+    RenameContainerOptionsBuilder, StartContainerOptions,
 };
 use futures::TryStreamExt;
 use rand::RngExt;
@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::DockerTarget;
+use super::member::Standing;
 use super::spec::{self, Init, Placement, Slot};
 use crate::target::{Process, RegistryLogin, Workload};
 
@@ -117,8 +118,7 @@ impl DockerTarget {
             return Err(CreateError::Unreachable(error));
         };
         if status_code == 409 {
-            // Left by a rollout of this very version that did not end.
-            self.discard(name).await;
+            self.free_name(name).await;
         } else if message.contains("docker-init") {
             tracing::warn!("This engine has no docker-init: processes run without an init");
             self.shared.without_init.store(true, Ordering::Relaxed);
@@ -126,6 +126,21 @@ impl DockerTarget {
             return Err(CreateError::Refused(message));
         }
         Ok(CreateError::Refused(message))
+    }
+
+    /// Of the same release and place. One that was in force answers its last requests, or serves until its successor is
+    /// healthy: it is found by its labels, so it can go on under another name. Any other was left by a rollout that did
+    /// not end.
+    async fn free_name(&self, name: &str) {
+        let holder = self.member(name).await.ok().flatten();
+        let Some(holder) = holder.filter(|holder| holder.standing == Standing::Released) else {
+            return self.discard(name).await;
+        };
+        let short = holder.id.get(..8).unwrap_or(&holder.id);
+        let options = RenameContainerOptionsBuilder::default().name(&format!("{name}-{short}")).build();
+        if let Err(error) = self.docker.rename_container(&holder.id, options).await {
+            tracing::warn!(container = name, error = %error, "A container could not be renamed");
+        }
     }
 
     fn placement(&self, process: &Process) -> Result<Placement, CreateError> {

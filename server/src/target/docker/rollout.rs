@@ -9,6 +9,7 @@ use super::create::{CreateError, Started};
 use super::plan::{self, Plan};
 use super::spec::Slot;
 use super::{DockerTarget, TargetError};
+use crate::domain::formation::Which;
 use crate::local::router::Route;
 use crate::target::failure::Kind;
 use crate::target::{Process, RolloutError, Workload};
@@ -26,6 +27,27 @@ impl DockerTarget {
         transcript: &Transcript,
         interrupt: &CancellationToken,
     ) -> Result<(), RolloutError> {
+        self.converge(next, None, transcript, interrupt).await
+    }
+
+    /// The same, with fresh processes in the places of those that are named.
+    pub(crate) async fn replace(
+        &self,
+        next: &Workload,
+        which: &Which,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
+        self.converge(next, Some(which), transcript, interrupt).await
+    }
+
+    async fn converge(
+        &self,
+        next: &Workload,
+        replaced: Option<&Which>,
+        transcript: &Transcript,
+        interrupt: &CancellationToken,
+    ) -> Result<(), RolloutError> {
         let lock = self.lock_of(&next.app);
         let mut highest = tokio::select! {
             guard = lock.lock() => guard,
@@ -37,7 +59,7 @@ impl DockerTarget {
             tracing::warn!(app = %next.app, version = next.version, fence, "An older release came late: left alone");
             return Err(RolloutError::Interrupted);
         }
-        let plan = Plan::of_rollout(next, members);
+        let plan = Plan::of_rollout(next, members, replaced);
         let started = self.bring_up(next, &plan, transcript, interrupt).await?;
         self.put_in_force(next, &plan, &started).await?;
         *highest = next.version;

@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::autoscaler;
 use super::cluster::{Cluster, Fault, doing};
 use super::fields::replicas_are_foreign;
 use super::live::Live;
@@ -42,13 +43,14 @@ pub(super) async fn everything(
     let writes = blueprint.workload.processes.iter().map(|process| async {
         let name = objects::deployment_name(&blueprint.workload.app, &process.name);
         let autoscaled = live.autoscaled.contains(&name);
-        let make = |found: Option<&Deployment>| {
-            blueprint.deployment(process, replicas(process, found.filter(|_| autoscaled)))
-        };
+        let make =
+            |found: Option<&Deployment>| blueprint.deployment(process, replicas(process, found, autoscaled));
         let written = fenced(cluster, &name, live.deployments.get(&name).cloned(), fence, make).await?;
         Ok(watched(&blueprint, process, &written))
     });
-    join_all(writes).await.into_iter().collect()
+    let watched = join_all(writes).await.into_iter().collect::<Result<_, _>>()?;
+    autoscaler::everything(cluster, live, blueprint, fence).await?;
+    Ok(watched)
 }
 
 /// Deletes the object unless its version is above the fence, and only in the state in which that was seen. Gone already
@@ -80,18 +82,25 @@ where
     Ok(())
 }
 
-/// The formation's quantity, unless an autoscaler (`found` is what it scales) has the replicas: then they are left out.
-/// As long as the field is only ours, leaving it out would reset it to 1, so the live number is kept instead.
-fn replicas(process: &Process, found: Option<&Deployment>) -> Option<i32> {
+/// The number of replicas to write; `None` leaves it to whoever has set it.
+///
+/// The formation's quantity is written to what is new, and where somebody has asked for it since the last write. Else
+/// the live number stays: an autoscaler or a person with kubectl has it on purpose. As long as the field is only ours,
+/// leaving it out would reset it to 1, so the live number is written once more then.
+fn replicas(process: &Process, found: Option<&Deployment>, autoscaled: bool) -> Option<i32> {
     let quantity = i32::try_from(process.quantity).unwrap_or(i32::MAX);
-    match found {
-        Some(found) if quantity > 0 && replicas_are_foreign(found) => None,
-        Some(found) if quantity > 0 => found.spec.as_ref().and_then(|spec| spec.replicas).or(Some(quantity)),
-        _ => Some(quantity),
+    let Some(found) = found else { return Some(quantity) };
+    let asked = process.scale.asked > objects::asked_of(&found.metadata);
+    if asked && (quantity == 0 || !autoscaled) {
+        return Some(quantity);
     }
+    if replicas_are_foreign(found) {
+        return None;
+    }
+    found.spec.as_ref().and_then(|spec| spec.replicas).or(Some(quantity))
 }
 
-fn watched(blueprint: &Blueprint<'_>, process: &Process, written: &Deployment) -> Watched {
+pub(super) fn watched(blueprint: &Blueprint<'_>, process: &Process, written: &Deployment) -> Watched {
     Watched {
         label: process.name.to_string(),
         deployment: written.name_any(),
@@ -106,7 +115,7 @@ fn watched(blueprint: &Blueprint<'_>, process: &Process, written: &Deployment) -
 }
 
 /// Applies over exactly what was seen, looking again whenever somebody was faster.
-async fn fenced<K>(
+pub(super) async fn fenced<K>(
     cluster: &Cluster,
     name: &str,
     mut live: Option<K>,

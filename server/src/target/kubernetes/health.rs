@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
-    ("", "pods", "", &["get", "list", "watch", "create", "delete"]),
+    ("", "pods", "", &["get", "list", "watch", "create", "patch", "delete"]),
     ("", "pods", "attach", &["get", "create"]),
     ("", "pods", "exec", &["get", "create"]),
     ("", "pods", "log", &["get"]),
@@ -28,7 +28,7 @@ const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),
     ("", "services", "", &["get", "list", "create", "patch", "delete"]),
     ("batch", "jobs", "", &["get", "list", "create", "delete"]),
-    ("autoscaling", "horizontalpodautoscalers", "", &["list"]),
+    ("autoscaling", "horizontalpodautoscalers", "", &["get", "list", "create", "patch", "delete"]),
 ];
 
 /// A cluster that answered.

@@ -23,8 +23,10 @@ pub(super) struct Live {
     /// All Deployments of the app, those of process types that it no longer has included.
     pub(super) deployments: BTreeMap<String, Deployment>,
     pub(super) service: Option<Service>,
-    /// Deployments whose replicas an autoscaler sets.
+    /// Deployments whose replicas an autoscaler sets, whoever has made it.
     pub(super) autoscaled: BTreeSet<String>,
+    /// The app's own autoscalers, named as the Deployments are.
+    pub(super) autoscalers: BTreeMap<String, HorizontalPodAutoscaler>,
     pub(super) run_as: RunAs,
 }
 
@@ -39,14 +41,18 @@ impl Live {
     ) -> Result<Self, Halt> {
         let selector = objects::owned_selector(platform, &workload.app);
         let service_name = objects::service_name(&workload.app);
-        let (deployments, service, autoscaled, run_as) = tokio::try_join!(
+        let (deployments, service, autoscalers, run_as) = tokio::try_join!(
             cluster.list::<Deployment>(&selector),
             cluster.get::<Service>(&service_name),
-            autoscaled(cluster),
+            autoscalers(cluster),
             run_as(cluster),
         )?;
         let deployments = deployments.into_iter().map(|found| (found.name_any(), found)).collect();
-        let live = Self { deployments, service, autoscaled, run_as };
+        let autoscaled = autoscalers.iter().filter_map(scaled_deployment).collect();
+        let ours = autoscalers.into_iter();
+        let ours = ours.filter(|found| objects::is_ours(&found.metadata, platform, &workload.app));
+        let autoscalers = ours.map(|found| (found.name_any(), found)).collect();
+        let live = Self { deployments, service, autoscaled, autoscalers, run_as };
         live.check_fence(fence)?;
         live.check_strangers(cluster, platform, workload).await?;
         Ok(live)
@@ -93,14 +99,18 @@ pub(super) fn stranger(kind: &str, name: &str, cluster: &Cluster) -> Halt {
     ))
 }
 
-async fn autoscaled(cluster: &Cluster) -> Result<BTreeSet<String>, Fault> {
-    let found = match cluster.list::<HorizontalPodAutoscaler>("").await {
+/// All of the namespace.
+pub(super) async fn autoscalers(cluster: &Cluster) -> Result<Vec<HorizontalPodAutoscaler>, Fault> {
+    match cluster.list::<HorizontalPodAutoscaler>("").await {
         // Who may not see autoscalers is told by `health`; here it is as if there were none.
-        Err(fault) if fault.is_forbidden() => Vec::new(),
-        other => other?,
-    };
-    let targets = found.into_iter().filter_map(|scaler| scaler.spec).map(|spec| spec.scale_target_ref);
-    Ok(targets.filter(|target| target.kind == "Deployment").map(|target| target.name).collect())
+        Err(fault) if fault.is_forbidden() => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+fn scaled_deployment(scaler: &HorizontalPodAutoscaler) -> Option<String> {
+    let target = &scaler.spec.as_ref()?.scale_target_ref;
+    (target.kind == "Deployment").then(|| target.name.clone())
 }
 
 pub(super) async fn run_as(cluster: &Cluster) -> Result<RunAs, Fault> {

@@ -41,15 +41,17 @@ pub(super) struct Blueprint<'a> {
 }
 
 impl Blueprint<'_> {
-    /// The Deployment of one process type. `replicas` is `None` where an autoscaler has them.
+    /// The Deployment of one process type. `replicas` is `None` where somebody else has them.
     pub(super) fn deployment(&self, process: &Process, replicas: Option<i32>) -> Deployment {
         let Self { platform, workload, run_as } = *self;
         let steady = steady_seconds(process);
+        let mut annotations = self.version();
+        annotations.insert(objects::ASKED.to_owned(), process.scale.asked.to_string());
         Deployment {
             metadata: ObjectMeta {
                 name: Some(objects::deployment_name(&workload.app, &process.name)),
                 labels: Some(self.labels(process)),
-                annotations: Some(self.version()),
+                annotations: Some(annotations),
                 ..Default::default()
             },
             spec: Some(DeploymentSpec {
@@ -140,13 +142,13 @@ impl Blueprint<'_> {
         }
     }
 
-    fn labels(&self, process: &Process) -> BTreeMap<String, String> {
+    pub(super) fn labels(&self, process: &Process) -> BTreeMap<String, String> {
         let mut labels = objects::app_labels(self.platform, &self.workload.app);
         labels.extend(objects::pod_selector(&self.workload.app, &process.name));
         labels
     }
 
-    fn version(&self) -> BTreeMap<String, String> {
+    pub(super) fn version(&self) -> BTreeMap<String, String> {
         [(objects::VERSION.to_owned(), self.workload.version.to_string())].into()
     }
 }

@@ -12,6 +12,12 @@ use crate::target::Workload;
 
 /// The release's version: the fence. On Deployments only, never in a pod template, where it would move the pods.
 pub(super) const VERSION: &str = "slipway.dev/version";
+/// When the quantity was asked for that was written last: later changes of `replicas` are somebody else's.
+pub(super) const ASKED: &str = "slipway.dev/asked";
+/// On pod templates, when somebody last restarted the processes: kubectl's own key.
+pub(super) const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// Pods with less of it end first when a Deployment gets fewer.
+pub(super) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The app that moves an adopted Deployment.
 pub(super) const ADOPTED_BY: &str = "slipway.dev/app";
 /// The images of an adopted Deployment before our first patch, as JSON; there until the first release has succeeded.
@@ -91,6 +97,11 @@ pub(super) fn pod_selector(app: &AppName, process: &ProcessType) -> BTreeMap<Str
 /// The version that the object says it is of; 0 where it says none.
 pub(super) fn version_of(metadata: &ObjectMeta) -> i64 {
     annotation(metadata, VERSION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Of which request for a quantity the Deployment is; 0 where nobody has asked yet.
+pub(super) fn asked_of(metadata: &ObjectMeta) -> i64 {
+    annotation(metadata, ASKED).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 pub(super) fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {

@@ -11,7 +11,7 @@ use super::KubernetesTarget;
 use super::apply;
 use super::cluster::Fault;
 use super::halt::{self, Halt};
-use super::live::Live;
+use super::live::{self, Live};
 use super::manifest::Blueprint;
 use super::objects;
 use super::watch::{self, Patience};
@@ -93,11 +93,16 @@ impl KubernetesTarget {
     /// Deletes what is not to be kept, as far as its version is not above the fence.
     async fn delete_owned(&self, app: &AppName, keep: &Keep, fence: i64) -> Result<(), Fault> {
         let selector = objects::owned_selector(&self.platform, app);
-        let (deployments, secrets, services) = tokio::try_join!(
+        let (deployments, secrets, services, autoscalers) = tokio::try_join!(
             self.cluster.list::<Deployment>(&selector),
             self.cluster.list::<Secret>(&selector),
             self.cluster.list::<Service>(&selector),
+            live::autoscalers(&self.cluster),
         )?;
+        let ours = autoscalers.iter().filter(|found| objects::is_ours(&found.metadata, &self.platform, app));
+        for autoscaler in ours.filter(|found| !keep.deployments.contains(&found.name_any())) {
+            apply::delete(&self.cluster, autoscaler, fence).await?;
+        }
         for deployment in deployments.iter().filter(|found| !keep.deployments.contains(&found.name_any())) {
             apply::delete(&self.cluster, deployment, fence).await?;
         }

@@ -105,6 +105,7 @@ fn container(workload: &Workload, process: &Process) -> Container {
             ..Default::default()
         }),
         image: Some(workload.image_of(process).to_owned()),
+        resources: resources(&process.limits, process.scale.reserved.as_ref()),
         ..bare_container(workload, process.name.as_str(), &process.command, &process.limits)
     }
 }
@@ -129,7 +130,7 @@ pub(super) fn bare_container(
                 ..Default::default()
             }]
         }),
-        resources: resources(limits),
+        resources: resources(limits, None),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
@@ -198,26 +199,27 @@ fn probe(process: &Process, check: &health::Probe) -> Option<Probe> {
     Some(probe)
 }
 
-/// Memory is set aside whole: a process that fits when it starts is not evicted for what it was promised.
-fn resources(limits: &Limits) -> Option<ResourceRequirements> {
-    let mut amounts = BTreeMap::new();
-    if let Some(bytes) = limits.memory {
-        amounts.insert("memory".to_owned(), Quantity(bytes.to_string()));
-    }
-    if let Some(millicpu) = limits.millicpu {
-        amounts.insert("cpu".to_owned(), Quantity(format!("{millicpu}m")));
-    }
-    let mut requests = amounts.clone();
-    if let Some(millicpu) = limits.millicpu {
+/// Where nothing else is said, memory is set aside whole: a process that fits when it starts is not evicted for what it
+/// was promised.
+fn resources(limits: &Limits, reserved: Option<&Limits>) -> Option<ResourceRequirements> {
+    let requests = reserved.cloned().unwrap_or_else(|| Limits {
+        memory: limits.memory,
         // Most processes idle most of the time: with the whole limit set aside, a node of two CPUs holds two of them,
         // and no rolling update fits.
-        requests.insert("cpu".to_owned(), Quantity(format!("{}m", millicpu.div_ceil(CPU_LIMIT_PER_REQUEST))));
-    }
-    (!amounts.is_empty()).then_some(ResourceRequirements {
-        limits: Some(amounts),
-        requests: Some(requests),
+        millicpu: limits.millicpu.map(|millicpu| millicpu.div_ceil(CPU_LIMIT_PER_REQUEST)),
+    });
+    let limits = amounts(limits);
+    (!limits.is_empty()).then(|| ResourceRequirements {
+        limits: Some(limits),
+        requests: Some(amounts(&requests)),
         claims: None,
     })
+}
+
+fn amounts(limits: &Limits) -> BTreeMap<String, Quantity> {
+    let memory = limits.memory.map(|bytes| ("memory".to_owned(), Quantity(bytes.to_string())));
+    let cpu = limits.millicpu.map(|millicpu| ("cpu".to_owned(), Quantity(format!("{millicpu}m"))));
+    memory.into_iter().chain(cpu).collect()
 }
 
 /// Rounded up; a duration past 136 years is that.
@@ -234,6 +236,19 @@ mod tests {
     fn a_shell_line_survives_the_expansion_that_kubernetes_does() {
         assert_eq!(escape("echo $(date) $PORT $$"), "echo $$(date) $$PORT $$$$");
         assert_eq!(unescape(&escape("echo $(date) $PORT $$")), "echo $(date) $PORT $$");
+    }
+
+    #[test]
+    fn a_tenth_of_the_cpus_is_set_aside_unless_the_size_says_more() {
+        let limits = Limits { memory: Some(64 << 20), millicpu: Some(500) };
+        let requests = |reserved: Option<&Limits>| {
+            let requests = resources(&limits, reserved).and_then(|resources| resources.requests);
+            let requests = requests.expect("requests").into_iter();
+            requests.map(|(name, amount)| format!("{name}={}", amount.0)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(requests(None), "cpu=50m memory=67108864");
+        let reserved = Limits { memory: Some(32 << 20), millicpu: Some(200) };
+        assert_eq!(requests(Some(&reserved)), "cpu=200m memory=33554432");
     }
 
     #[test]

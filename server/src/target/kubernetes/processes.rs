@@ -99,7 +99,7 @@ fn type_named_like(deployment: &str) -> ProcessType {
     text.parse().unwrap_or_else(|_| ProcessType::web())
 }
 
-fn status(found: &AppPod) -> ProcessStatus {
+pub(super) fn status(found: &AppPod) -> ProcessStatus {
     let pod = &found.pod;
     let statuses =
         || pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();

@@ -51,6 +51,12 @@ fn difference(desired: &Workload, process: &Process, live: &Live) -> Option<Stri
     let Some(found) = live.deployments.get(&name) else {
         return Some(format!("Deployment {name} is gone"));
     };
+    if process.scale.asked > objects::asked_of(&found.metadata) {
+        return Some(format!("Deployment {name} has not the number that was asked for"));
+    }
+    if process.scale.autoscale.is_some() != live.autoscalers.contains_key(&name) {
+        return Some(format!("the autoscaler of {name} is not as it was set"));
+    }
     let container = rule::containers(found).find(|container| container.name == process.name.as_str());
     let image = container.and_then(|container| container.image.as_deref());
     (image != Some(desired.image_of(process)))

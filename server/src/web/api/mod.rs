@@ -6,6 +6,7 @@ pub(super) mod authorizations;
 pub(super) mod buildpacks;
 pub(super) mod builds;
 pub(crate) mod config_vars;
+pub(crate) mod formation;
 pub(super) mod images;
 pub(super) mod log_drains;
 pub(super) mod log_sessions;
@@ -20,3 +21,12 @@ pub(crate) mod runs;
 pub(crate) mod shapes;
 pub(super) mod teams;
 pub(super) mod users;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// An id for what has none of its own, the same as long as these words are.
+fn derived_id(words: &[&str]) -> Uuid {
+    let hash = Sha256::digest(words.join("|"));
+    Uuid::from_u128(hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte)))
+}

@@ -1,15 +1,15 @@
-//! `/apps/{app}/dynos` and `/formation`: what runs, as the target sees it now.
+//! `/apps/{app}/dynos`: what runs, as the target sees it now.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::{Extension, Json};
 use tracing::warn;
-use uuid::Uuid;
 
-use super::{render, shapes};
+use super::{derived_id, render, shapes};
 use crate::db::apps::App;
+use crate::db::formation;
+use crate::domain::formation::{USUAL_SIZE, scaling_of};
 use crate::domain::names::ProcessType;
 use crate::platform::Platform;
 use crate::target::{ProcessStatus, Whose};
@@ -23,32 +23,15 @@ pub(in crate::web) async fn dynos(
     Extension(app): Extension<App>,
 ) -> Result<Json<Vec<shapes::Dyno>>, ApiError> {
     let processes = running(&platform, &app).await?;
-    Ok(Json(processes.into_iter().map(|process| dyno(process, &app)).collect()))
+    let formation = formation::of(&mut *platform.pool.acquire().await?, app.id).await?;
+    let sized = |process: ProcessStatus| {
+        let size = scaling_of(&formation, &process.process_type).size;
+        dyno(process, &app, size.unwrap_or_else(|| USUAL_SIZE.to_owned()))
+    };
+    Ok(Json(processes.into_iter().map(sized).collect()))
 }
 
-/// Read-only: how many of each type there are.
-pub(in crate::web) async fn formation(
-    State(platform): State<Platform>,
-    Extension(app): Extension<App>,
-) -> Result<Json<Vec<shapes::Formation>>, ApiError> {
-    let mut types: BTreeMap<ProcessType, shapes::Formation> = BTreeMap::new();
-    for process in running(&platform, &app).await? {
-        let one = types.entry(process.process_type.clone()).or_insert_with(|| shapes::Formation {
-            process_type: process.process_type.to_string(),
-            quantity: 0,
-            command: process.command,
-            size: SIZE.to_owned(),
-            app: render::app_named(&app),
-        });
-        one.quantity += 1;
-    }
-    Ok(Json(types.into_values().collect()))
-}
-
-/// There is one size of processes.
-const SIZE: &str = "standard";
-
-async fn running(platform: &Platform, app: &App) -> Result<Vec<ProcessStatus>, ApiError> {
+pub(super) async fn running(platform: &Platform, app: &App) -> Result<Vec<ProcessStatus>, ApiError> {
     let asked = platform.target.processes(whose(app));
     match tokio::time::timeout(TARGET_TIMEOUT, asked).await {
         Ok(Ok(processes)) => Ok(processes),
@@ -69,26 +52,24 @@ fn away(error: &anyhow::Error) -> ApiError {
     )
 }
 
-fn dyno(process: ProcessStatus, app: &App) -> shapes::Dyno {
+fn dyno(process: ProcessStatus, app: &App, size: String) -> shapes::Dyno {
     shapes::Dyno {
         // Targets know no ids of ours; one that stays the same while the process does.
-        id: Uuid::from_u128(id_of(app, &process)),
+        id: derived_id(&[
+            &app.id.to_string(),
+            &process.name,
+            &process.version.to_string(),
+            &process.restarts.to_string(),
+        ]),
         name: process.name,
         process_type: process.process_type.to_string(),
         state: process.state,
         command: process.command,
-        size: SIZE.to_owned(),
+        size,
         restarts: process.restarts,
         release: shapes::DynoRelease { version: process.version },
         app: render::app_named(app),
         created_at: process.since,
         updated_at: process.since,
     }
-}
-
-fn id_of(app: &App, process: &ProcessStatus) -> u128 {
-    use sha2::{Digest, Sha256};
-    let hash =
-        Sha256::digest(format!("{}|{}|{}|{}", app.id, process.name, process.version, process.restarts));
-    hash.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }

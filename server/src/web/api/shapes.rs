@@ -1,6 +1,7 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod formation;
 mod logs;
 mod pipelines;
 
@@ -13,6 +14,9 @@ use uuid::Uuid;
 use crate::domain::access::Role;
 use crate::target::Adoption;
 use crate::target::attached::Screen;
+pub(crate) use formation::{
+    Formation, FormationChange, FormationUpdate, FormationUpdates, FormationWish, NewCount, SizeWord,
+};
 pub(crate) use logs::{LogDrain, LogLine, LogSession, NewLogDrain, Said};
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
@@ -271,16 +275,6 @@ pub(crate) enum Sent {
 pub(crate) enum Told {
     Exited { status: i64 },
     Failed { message: String },
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Formation {
-    #[serde(rename = "type")]
-    pub(crate) process_type: String,
-    pub(crate) quantity: u32,
-    pub(crate) command: String,
-    pub(crate) size: String,
-    pub(crate) app: Named,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::domain::formation::Which;
 use crate::local::router::tests::{Running, get_from, router};
 use crate::target::{Check, Command, Limits, Process, RolloutError, Workload};
 use crate::transcript::Transcript;
@@ -81,6 +82,14 @@ impl Stage {
         tokio::time::timeout(PATIENCE, self.target.roll_out(next, &transcript, interrupt))
             .await
             .expect("in time")
+    }
+
+    async fn replace(&self, next: &Workload, which: &Which) -> Result<(), RolloutError> {
+        let (transcript, mut listener) = Transcript::channel();
+        tokio::spawn(async move { while listener.recv().await.is_some() {} });
+        let interrupt = CancellationToken::new();
+        let replaced = self.target.replace(next, which, &transcript, &interrupt);
+        tokio::time::timeout(PATIENCE, replaced).await.expect("in time")
     }
 
     /// The text that a failed rollout tells the user.
@@ -174,6 +183,7 @@ fn process(name: &str, line: &str, check: Check) -> Process {
         check,
         limits: Limits::default(),
         grace: Duration::from_secs(3),
+        scale: Default::default(),
     }
 }
 

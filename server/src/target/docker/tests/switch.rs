@@ -109,6 +109,62 @@ async fn more_of_a_type_keeps_those_that_run() {
     assert_eq!(stage.ids().await, before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scaling_within_a_release_loses_no_request() {
+    let Some(stage) = stage().await else { return };
+    let scaled = |quantity| workload(1, vec![Process { quantity, ..web("one") }]);
+    stage.roll_out(&scaled(1)).await.expect("v1 runs");
+    let load = Load::start(stage.router.address);
+    for round in 1..=2 {
+        // Those on their way out still have the names that the next ones get.
+        stage.roll_out(&scaled(3)).await.expect("scales up");
+        load.until("one", 80 * round - 40).await;
+        stage.roll_out(&scaled(1)).await.expect("scales down");
+        load.until("one", 80 * round).await;
+    }
+    stage.settled().await;
+    assert_eq!(load.end().await.keys().collect::<Vec<_>>(), ["one"]);
+    assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_loses_no_request_and_one_that_fails_replaces_nothing() {
+    let Some(stage) = stage().await else { return };
+    let two = workload(1, vec![Process { quantity: 2, ..web("one") }, worker("exec sleep 1000")]);
+    stage.roll_out(&two).await.expect("v1 runs");
+    let before = stage.ids().await;
+    let load = Load::start(stage.router.address);
+    load.until("one", 20).await;
+    stage.replace(&two, &Which::Type("web".parse().expect("a type"))).await.expect("restarts");
+    load.until("one", 60).await;
+    stage.settled().await;
+    let after = stage.ids().await;
+    assert_eq!(after.len(), 3);
+    assert_eq!(after.keys().filter(|id| before.contains_key(*id)).count(), 1, "the worker stays");
+
+    let mut broken = two.clone();
+    broken.image = "slipway/no-such-image:latest".to_owned();
+    broken.processes[0].quantity = 3;
+    stage.replace(&broken, &Which::All).await.expect_err("there is no such image");
+    stage.settled().await;
+    assert_eq!(stage.ids().await, after);
+    assert_eq!(load.end().await.keys().collect::<Vec<_>>(), ["one"]);
+}
+
+#[tokio::test]
+async fn one_process_ends_and_the_others_keep_their_numbers() {
+    let Some(stage) = stage().await else { return };
+    let scaled = |quantity| workload(1, vec![Process { quantity, ..web("one") }]);
+    stage.roll_out(&scaled(3)).await.expect("v1 runs");
+    stage.replace(&scaled(2), &Which::Named("web.2".to_owned())).await.expect("stops");
+    stage.settled().await;
+    assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-web-3-v1"]);
+    stage.target.reconcile(&[scaled(2)]).await.expect("reconciles");
+    assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-web-3-v1"]);
+    stage.roll_out(&scaled(3)).await.expect("scales");
+    assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-web-2-v1", "blog-web-3-v1"]);
+}
+
 #[tokio::test]
 async fn a_rollback_has_the_higher_version_and_an_older_release_comes_too_late() {
     let Some(stage) = stage().await else { return };

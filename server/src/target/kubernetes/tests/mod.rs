@@ -11,6 +11,7 @@ mod health;
 mod logs;
 mod owned;
 mod refused;
+mod scaling;
 mod serving;
 
 use std::process::Stdio;
@@ -231,6 +232,7 @@ fn process(name: &str, line: &str) -> Process {
         },
         limits: Limits { memory: Some(64 << 20), millicpu: None },
         grace: Duration::from_secs(1),
+        scale: Default::default(),
         name,
     }
 }
