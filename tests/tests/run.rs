@@ -81,6 +81,8 @@ fn pipes(app: &App, outputs: Outputs) {
             both.ok().says("out").says("err");
         }
     }
+    verb(app, &["run", "--size", "colossal", "true"]).refused("colossal");
+    verb(app, &["run", "--size", "small", "true"]).ok();
     verb(app, &["run", "no-such-program"]).refused("no-such-program");
 
     // More than waits anywhere on the way, by both doors, and back again.

@@ -37,6 +37,7 @@ pub(super) async fn run(session: &mut Session, args: Run) -> Result<(), Failure>
     let wish = Wish {
         env: pairs.collect::<Result<BTreeMap<_, _>, Failure>>()?,
         command: args.command,
+        size: args.size,
         time_limit: args.time_limit.map(|limit| limit.as_secs()),
         ..Wish::default()
     };

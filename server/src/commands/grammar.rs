@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::access::Role;
-use crate::domain::names::{AppName, ConfigKey};
+use crate::domain::names::{AppName, ConfigKey, ProcessType};
 use crate::domain::pipeline::Stage;
 
 /// What `ssh platform …` takes.
@@ -459,6 +459,9 @@ pub(crate) struct Run {
     /// A variable for this process alone; may be given several times
     #[arg(short, long, value_name = "NAME=value")]
     pub(crate) env: Vec<String>,
+    /// The size of the process, as of `ps:scale`
+    #[arg(short, long)]
+    pub(crate) size: Option<String>,
     /// Pipes in place of a terminal
     #[arg(short = 'x', long)]
     pub(crate) no_tty: bool,

@@ -155,7 +155,7 @@ async fn batch_of(
         name: stored.kind.as_str().to_owned(),
         of,
         command: Command::Argv(procfile::argv(&stored.command)),
-        limits: platform.settings.processes.limits(),
+        limits: platform.settings.processes.usual().limits,
         deadline: platform.settings.rollout.phase_deadline,
     }))
 }

@@ -40,6 +40,8 @@ pub(crate) struct Wish {
     /// Words for the kernel, or one line for a shell.
     pub(crate) command: Vec<String>,
     pub(crate) environment: BTreeMap<ConfigKey, SecretString>,
+    /// Of the one-off process; `None` is the usual one.
+    pub(crate) size: Option<String>,
     pub(crate) screen: Option<Screen>,
     pub(crate) time_limit: Option<Duration>,
 }
@@ -208,6 +210,8 @@ impl Platform {
         let (release, blueprint) = current.ok_or_else(|| {
             AttachError::Refused(format!("nothing of {} was released yet: push it first", app.name))
         })?;
+        let size = self.settings.processes.size(wish.size.as_deref());
+        let size = size.map_err(|unknown| AttachError::Refused(unknown.to_string()))?;
         let entry = self.runs.enter(
             |name| Run {
                 app: app.id,
@@ -228,7 +232,7 @@ impl Platform {
             workload: &release,
             argv: argv(&wish.command, &blueprint.processes),
             environment: wish.environment,
-            limits: self.settings.processes.limits(),
+            limits: size.limits,
             screen: wish.screen,
             time_limit,
         };

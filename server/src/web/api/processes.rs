@@ -10,7 +10,6 @@ use super::{derived_id, render, shapes};
 use crate::db::apps::App;
 use crate::db::formation;
 use crate::domain::formation::{USUAL_SIZE, scaling_of};
-use crate::domain::names::ProcessType;
 use crate::platform::Platform;
 use crate::target::{ProcessStatus, Whose};
 use crate::web::error::ApiError;

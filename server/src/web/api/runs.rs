@@ -116,6 +116,7 @@ fn wish(text: &str) -> Result<Wish, String> {
         place: wish.process.map_or(Place::OneOff, Place::Inside),
         command: wish.command,
         environment: environment?,
+        size: wish.size,
         screen: wish.screen,
         time_limit: wish.time_limit.map(Duration::from_secs),
     })

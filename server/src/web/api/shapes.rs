@@ -251,6 +251,9 @@ pub(crate) struct Wish {
     /// On top of the config.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub(crate) env: std::collections::BTreeMap<String, String>,
+    /// The size of a process of its own, as of the formation; the usual one if left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) size: Option<String>,
     /// The terminal that it gets; without one it gets pipes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) screen: Option<Screen>,
