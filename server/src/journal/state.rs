@@ -98,9 +98,11 @@ impl State {
                 let rings = self.rings.iter().filter(|(_, ring)| wanted(ring));
                 rings.filter_map(|(name, ring)| Some((ring.oldest()?, name.clone()))).min()
             };
-            let Some((_, name)) = oldest(|ring| ring.pieces() > 1).or_else(|| oldest(|_| true)) else {
-                return;
-            };
+            // The files that hold the last 1,500 lines of a process go when there are no others.
+            let oldest = oldest(|ring| ring.pieces() > LAST_FILES)
+                .or_else(|| oldest(|ring| ring.pieces() > 1))
+                .or_else(|| oldest(|_| true));
+            let Some((_, name)) = oldest else { return };
             let Some(ring) = self.rings.get_mut(&name) else { return };
             bytes -= ring.bytes();
             ring.drop_oldest();
