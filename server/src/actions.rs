@@ -2,6 +2,8 @@
 
 pub(crate) mod builds;
 pub(crate) mod formation;
+pub(crate) mod images;
+pub(crate) mod pipelines;
 pub(crate) mod releases;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,9 @@ pub(crate) enum ActionError {
     Conflict(String),
     #[error("{0}")]
     NotFound(String),
+    /// Something outside of us is away.
+    #[error("{0}")]
+    Unavailable(String),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error("internal error")]
@@ -44,7 +49,9 @@ impl ActionError {
     /// The sentence for the user; what is ours to mend stays in our log.
     pub(crate) fn said(&self) -> String {
         match self {
-            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) => text.clone(),
+            Self::Invalid(text) | Self::Conflict(text) | Self::NotFound(text) | Self::Unavailable(text) => {
+                text.clone()
+            }
             Self::Database(_) => "the platform's database does not answer; try again in a minute".to_owned(),
             Self::Internal(_) | Self::Crypto(_) => {
                 "the platform could not do it; its log has the cause".to_owned()

@@ -3,6 +3,11 @@
 //! Invariant: a digest never changes by our doing. A manifest is moved as the bytes that it came in, whatever its
 //! media type.
 
+mod copy;
+pub(crate) mod found;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -121,9 +126,19 @@ impl Registry {
         format!("{}/{repository}", self.push_address)
     }
 
-    /// The image as it is deployed: `registry.example/blog:1a2b3c-12@sha256:…`.
-    pub(crate) fn pull_reference(&self, repository: &str, tag: &str, digest: &str) -> String {
-        format!("{}/{repository}:{tag}@{digest}", self.pull_address)
+    /// Where the machines reach it that run the apps.
+    pub(crate) fn pull_address(&self) -> &str {
+        &self.pull_address
+    }
+
+    /// Whether it is the registry at `host`, by either of its addresses.
+    pub(crate) fn is_at(&self, host: &str) -> bool {
+        host == self.push_address || host == self.pull_address
+    }
+
+    /// A registry of somebody else, of which no login is known.
+    pub(crate) fn foreign(host: &str) -> Self {
+        Self::new(host, host, None, Scheme::Https)
     }
 
     pub(crate) fn login(&self) -> Option<&RegistryLogin> {
@@ -188,18 +203,8 @@ impl Registry {
         digest: &str,
         new_tag: &str,
     ) -> Result<(), RegistryError> {
-        let (from, to) = (self.reference(repository, digest), self.reference(repository, new_tag));
-        let credentials = self.credentials();
-        let pulled = self.client.pull_manifest_raw(&from, &credentials, &MANIFESTS);
-        let (manifest, _) = self.answered(pulled, "its manifest", &from).await?;
-        let media_type = media_type(&manifest);
-        let media_type = media_type.parse().map_err(|_| RegistryError::Refused {
-            host: self.push_address.clone(),
-            action: "its manifest".to_owned(),
-            words: format!("{media_type:?} is no media type"),
-        })?;
-        let pushed = self.client.push_manifest_raw(&to, manifest, media_type);
-        self.answered(pushed, "the tag", &to).await.map(drop)
+        let manifest = self.manifest(&self.reference(repository, digest)).await?;
+        self.put(&self.reference(repository, new_tag), manifest).await
     }
 
     fn reference(&self, repository: &str, reference: &str) -> Reference {

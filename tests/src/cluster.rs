@@ -35,6 +35,11 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// The registry that this machine and the nodes know by one name.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
     /// A platform whose releases run in this namespace.
     pub fn platform(&self) -> Start {
         self.platform_over(&self.kubeconfig)

@@ -152,7 +152,7 @@ async fn blueprint_of(conn: &mut PgConnection, app: &App) -> Result<Option<Bluep
         Some(code) => Some(code),
         None => with_code(releases::newest_live_or_pending_of(conn, app.id).await?),
     };
-    code.as_ref().map(workload::blueprint).transpose().map_err(ActionError::Internal)
+    code.as_ref().map(workload::blueprint_of).transpose().map_err(ActionError::Internal)
 }
 
 fn check_types(

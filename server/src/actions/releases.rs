@@ -136,7 +136,7 @@ impl Platform {
         Ok((Value::Object(versions), changed))
     }
 
-    async fn release(&self, id: ReleaseId) -> Result<Release, ActionError> {
+    pub(super) async fn release(&self, id: ReleaseId) -> Result<Release, ActionError> {
         let mut conn = self.pool.acquire().await?;
         releases::by_id(&mut conn, id)
             .await?

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::access::Role;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
+use crate::domain::pipeline::Stage;
 
 /// What `ssh platform …` takes.
 #[derive(Debug, Parser)]
@@ -86,6 +87,31 @@ pub(crate) enum Verb {
     /// Go back to an earlier release, code and config: the one before the current, or for example v12
     #[command(visible_alias = "releases:rollback")]
     Rollback(Rollback),
+
+    /// Release images that were built elsewhere, by the digests that they have now: web=registry.example.com/blog:1.2
+    #[command(name = "container:release")]
+    ContainerRelease(ContainerRelease),
+
+    /// List pipelines
+    Pipelines,
+    /// Show the apps of a pipeline: the named one, or the app's
+    #[command(name = "pipelines:info")]
+    PipelinesInfo { name: Option<String> },
+    /// Make a pipeline with the app in it
+    #[command(name = "pipelines:create")]
+    PipelinesCreate(PipelinesAdd),
+    /// Add the app to a pipeline, or move it to another stage
+    #[command(name = "pipelines:add")]
+    PipelinesAdd(PipelinesAdd),
+    /// Take the app out of its pipeline
+    #[command(name = "pipelines:remove")]
+    PipelinesRemove,
+    /// Destroy a pipeline; its apps stay
+    #[command(name = "pipelines:destroy")]
+    PipelinesDestroy { name: String },
+    /// Release what the app runs in the next stage of its pipeline, without building it again
+    #[command(name = "pipelines:promote")]
+    PipelinesPromote(Promote),
 
     /// List builds, newest first
     Builds(Newest),
@@ -261,6 +287,35 @@ pub(crate) struct BuildsOutput {
 pub(crate) struct Rollback {
     /// For example v12
     pub(crate) release: Option<String>,
+    /// Do not wait until it runs
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ContainerRelease {
+    /// Each process type with its image; types that are not named go on as they are
+    #[arg(required = true, value_name = "type=image")]
+    pub(crate) images: Vec<String>,
+    /// Do not wait until it runs
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PipelinesAdd {
+    /// The pipeline
+    pub(crate) name: String,
+    /// review, development, staging or production
+    #[arg(short, long)]
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Promote {
+    /// Apps of the pipeline in place of all of the next stage, comma-separated
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) to: Vec<AppName>,
     /// Do not wait until it runs
     #[arg(long)]
     pub(crate) detach: bool,

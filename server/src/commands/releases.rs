@@ -87,5 +87,7 @@ fn facts(release: &Release) -> Vec<[String; 2]> {
     ];
     let known = optional.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
     facts.extend(known);
+    let images = release.images.iter().map(|(name, image)| [format!("Image of {name}:"), image.clone()]);
+    facts.extend(images);
     facts
 }

@@ -62,6 +62,30 @@ pub(super) async fn announce_and_wait(
     refuse_failed(session, app, &release, kept).await
 }
 
+/// Waits for a release that brings its own code, with `doing... done, v12` around the wait; the release. One that failed
+/// is the verb's failure: what ran before runs on.
+pub(super) async fn follow(
+    session: &mut Session,
+    app: &AppName,
+    doing: &str,
+    version: i64,
+) -> Result<Release, Failure> {
+    let quiet = session.options.json;
+    if !quiet {
+        session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
+    }
+    let release = ended(session, app, version).await?;
+    let word = if release.status == "succeeded" { "done" } else { "failed" };
+    if !quiet {
+        session.terminal.line(format!("{word}, v{version}")).await?;
+    }
+    if release.status == "failed" {
+        let reason = release.reason.as_deref().unwrap_or("no reason is known");
+        return Err(Failure::Refused(format!("v{version} failed: {reason}")));
+    }
+    Ok(release)
+}
+
 /// Config is the app's, as on Heroku: no rollout that fails takes a change of it back. Whoever made the change has to
 /// know, unless a newer release has come and it is that one's.
 async fn refuse_failed(

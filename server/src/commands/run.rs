@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
-    access, apps, buildpacks, builds, config, formation, here, keys, login, people, processes, releases,
-    rollback, tokens,
+    access, apps, buildpacks, builds, config, formation, here, images, keys, login, people, pipelines,
+    processes, releases, rollback, tokens,
 };
 use crate::domain::names::AppName;
 
@@ -102,6 +102,14 @@ impl Session {
             Verb::Releases(args) => releases::list(self, args).await,
             Verb::ReleasesInfo { release } => releases::info(self, release).await,
             Verb::Rollback(args) => rollback::roll_back(self, args).await,
+            Verb::ContainerRelease(args) => images::release(self, args).await,
+            Verb::Pipelines => pipelines::list(self).await,
+            Verb::PipelinesInfo { name } => pipelines::info(self, name).await,
+            Verb::PipelinesCreate(args) => pipelines::create(self, args).await,
+            Verb::PipelinesAdd(args) => pipelines::add(self, args).await,
+            Verb::PipelinesRemove => pipelines::remove(self).await,
+            Verb::PipelinesDestroy { name } => pipelines::destroy(self, &name).await,
+            Verb::PipelinesPromote(args) => pipelines::promote(self, args).await,
             Verb::Builds(args) => builds::list(self, args).await,
             Verb::BuildsInfo { build } => builds::info(self, build).await,
             Verb::BuildsOutput(args) => builds::output(self, args).await,

@@ -285,3 +285,76 @@ async fn tokens_are_shown_once_and_json_is_for_scripts() {
     assert!(login.out.contains("[localhost]:7022 ssh-ed25519 AAAAC3Nz\n"), "{login:?}");
     assert!(login.out.contains("Host platform\n    HostName localhost\n    Port 7022\n"), "{login:?}");
 }
+
+#[tokio::test]
+async fn a_pipeline_is_made_filled_shown_and_destroyed() {
+    let Some(api) = TestApi::new().await else { return };
+    let dora = api.member("dora", Role::Deployer).await;
+    let vera = api.member("vera", Role::Viewer).await;
+    for client in both_doors(&api, &dora).await {
+        assert!(say(&client, "pipelines").await.out.starts_with("There are no pipelines yet."));
+        say(&client, "apps:create blog-staging").await;
+        say(&client, "apps:create blog").await;
+        let made = say(&client, "pipelines:create blogs -a blog-staging -s staging").await;
+        assert_eq!(
+            made.out,
+            "Creating the pipeline blogs... done\nAdding blog-staging to blogs as staging... done\n",
+            "{}",
+            made.err
+        );
+        let nobody = say(&client, "pipelines:promote -a blog-staging").await;
+        assert!(nobody.status == 1 && nobody.err.contains("blogs has no app in production"), "{nobody:?}");
+        let added = say(&client, "pipelines:add blogs -a blog -s production").await;
+        assert_eq!(added.out, "Adding blog to blogs as production... done\n", "{}", added.err);
+        assert_eq!(say(&client, "pipelines").await.out, "=== Pipelines\n\nblogs  team default  2 apps\n");
+        let shown = "=== blogs\n\nTeam: default\nstaging     blog-staging  not released yet\nproduction  blog          not released yet\n";
+        assert_eq!(say(&client, "pipelines:info blogs").await.out, shown);
+        assert_eq!(say(&client, "pipelines:info -a blog").await.out, shown);
+        let nothing = say(&client, "pipelines:promote -a blog-staging").await;
+        assert!(nothing.err.contains("blog-staging has no release that runs"), "{nothing:?}");
+        let word = say(&client, "pipelines:add blogs -a blog -s prod").await;
+        assert!(word.status == 2 && word.err.contains("`staging` or `production`"), "{word:?}");
+        let viewer = api.as_over_ssh(&vera);
+        for refused in [
+            "pipelines:promote -a blog-staging",
+            "container:release web=x -a blog",
+            "pipelines:destroy blogs",
+        ] {
+            let said = say(&viewer, refused).await;
+            assert!(
+                said.status == 1 && said.err.contains("you are a viewer of this app"),
+                "{refused}: {said:?}"
+            );
+        }
+        assert_eq!(say(&client, "pipelines:remove -a blog").await.out, "Removing blog from blogs... done\n");
+        let out = say(&client, "pipelines:info -a blog").await;
+        assert!(out.err.contains("blog is in no pipeline"), "{out:?}");
+        let gone = say(&client, "pipelines:destroy blogs").await;
+        assert_eq!(gone.out, "Destroying the pipeline blogs... done. Its apps stay.\n", "{}", gone.err);
+        let olga = Principal { admin: true, ..dora.clone() };
+        let admin = api.as_over_ssh(&olga);
+        say(&admin, "apps:destroy blog --confirm blog").await;
+        say(&admin, "apps:destroy blog-staging --confirm blog-staging").await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_in_one_pipeline_of_its_own_team() {
+    let Some(api) = TestApi::new().await else { return };
+    let root = api.as_over_ssh(&api.admin("root").await);
+    for words in ["teams:create crew", "apps:create blog", "apps:create shop", "apps:create ours --team crew"]
+    {
+        assert_eq!(say(&root, words).await.status, 0, "{words}");
+    }
+    say(&root, "pipelines:create blogs -a blog -s staging").await;
+    let twice = say(&root, "pipelines:create blogs -a shop -s staging").await;
+    assert!(twice.err.contains("there is a pipeline `blogs` already"), "{twice:?}");
+    say(&root, "pipelines:create shops -a shop -s staging").await;
+    let other = say(&root, "pipelines:add shops -a blog -s production").await;
+    assert!(other.err.contains("blog is in the pipeline blogs, and an app is in one only"), "{other:?}");
+    let strange = say(&root, "pipelines:add shops -a ours -s production").await;
+    assert!(strange.err.contains("a pipeline takes apps of its own team"), "{strange:?}");
+    let steve = api.as_over_ssh(&api.stranger("steve").await);
+    let unknown = say(&steve, "pipelines:info blogs").await;
+    assert!(unknown.err.contains("there is no pipeline `blogs` that you have access to"), "{unknown:?}");
+}

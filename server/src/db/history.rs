@@ -1,6 +1,7 @@
 //! What happened to an app, for people to read: releases and builds, in pages and one by one.
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::domain::build::BuildStatus;
@@ -20,6 +21,8 @@ pub(crate) struct ReleaseEntry {
     pub(crate) commit: Option<String>,
     pub(crate) image: Option<String>,
     pub(crate) digest: Option<String>,
+    /// Of a blueprint that names images: `{"web": {…}}`.
+    pub(crate) images: Option<Value>,
     pub(crate) actor_id: Option<UserId>,
     pub(crate) actor_name: String,
     pub(crate) rollback_of: Option<i64>,
@@ -79,7 +82,7 @@ macro_rules! select_releases {
             ReleaseEntry,
             r#"SELECT r.id AS "id: ReleaseId", r.version, r.status AS "status: ReleaseStatus", r.description,
                       r.trigger, r.build_id AS "build_id: BuildId", b.number AS "build_number?", r.commit, r.image,
-                      r.digest, r.actor_id AS "actor_id: UserId", r.actor_name, r.rollback_of, r.reason,
+                      r.digest, r.blueprint -> 'images' AS images, r.actor_id AS "actor_id: UserId", r.actor_name, r.rollback_of, r.reason,
                       r.created_at AS "created_at: jiff_sqlx::Timestamp",
                       r.finished_at AS "finished_at: jiff_sqlx::Timestamp",
                       r.status = 'succeeded' AND NOT EXISTS (

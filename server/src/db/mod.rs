@@ -11,6 +11,7 @@ pub(crate) mod formation;
 pub(crate) mod history;
 pub(crate) mod jobs;
 pub(crate) mod people;
+pub(crate) mod pipelines;
 pub(crate) mod releases;
 #[cfg(test)]
 pub(crate) mod testing;

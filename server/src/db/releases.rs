@@ -28,8 +28,10 @@ pub(crate) struct Release {
 /// What runs in a release.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Code {
-    pub(crate) commit: String,
-    /// `repository:tag` without the registry's host: pushing and pulling sides have addresses of their own.
+    /// `None` for an image that was built elsewhere.
+    pub(crate) commit: Option<String>,
+    /// `repository:tag` without the registry's host, for pushing and pulling sides have addresses of their own; with it
+    /// for an image of a foreign registry. Where the blueprint names images, it is the one that stands for them.
     pub(crate) image: String,
     pub(crate) digest: String,
     pub(crate) blueprint: Value,
@@ -67,9 +69,9 @@ struct Row {
 
 impl From<Row> for Release {
     fn from(row: Row) -> Self {
-        let code = match (row.commit, row.image, row.digest, row.blueprint) {
-            (Some(commit), Some(image), Some(digest), Some(blueprint)) => {
-                Some(Code { commit, image, digest, blueprint })
+        let code = match (row.image, row.digest, row.blueprint) {
+            (Some(image), Some(digest), Some(blueprint)) => {
+                Some(Code { commit: row.commit, image, digest, blueprint })
             }
             _ => None,
         };
@@ -159,11 +161,11 @@ pub(crate) async fn newest_pending_of(conn: &mut PgConnection, app: AppId) -> sq
     Ok(row.map(Release::from))
 }
 
-/// The newest rollback of the app.
-pub(crate) async fn newest_rollback_of(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Release>> {
+/// The newest release of the app that builds accepted before it must not undo: a rollback, a prebuilt image, a promotion.
+pub(crate) async fn newest_by_hand_of(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Release>> {
     let row = fetch_release!(
         conn,
-        "WHERE app_id = $1 AND trigger = 'rollback' ORDER BY version DESC LIMIT 1",
+        "WHERE app_id = $1 AND trigger IN ('rollback', 'container', 'promotion') ORDER BY version DESC LIMIT 1",
         app.0
     )?;
     Ok(row.map(Release::from))
@@ -187,7 +189,7 @@ pub(crate) async fn insert(
         release.description,
         release.trigger,
         release.build_id.map(|id| id.0),
-        release.code.map(|code| code.commit.as_str()),
+        release.code.and_then(|code| code.commit.as_deref()),
         release.code.map(|code| code.image.as_str()),
         release.code.map(|code| code.digest.as_str()),
         release.code.map(|code| &code.blueprint),
@@ -210,7 +212,7 @@ pub(crate) async fn take_code(
     sqlx::query!(
         "UPDATE releases SET commit = $2, image = $3, digest = $4, blueprint = $5 WHERE id = $1 AND status = 'pending'",
         id.0,
-        code.map(|code| code.commit.as_str()),
+        code.and_then(|code| code.commit.as_deref()),
         code.map(|code| code.image.as_str()),
         code.map(|code| code.digest.as_str()),
         code.map(|code| &code.blueprint),

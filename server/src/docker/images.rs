@@ -111,6 +111,6 @@ impl Engine {
 }
 
 /// `8080/tcp` or `8080`.
-fn tcp_port(exposed: &str) -> Option<u16> {
+pub(crate) fn tcp_port(exposed: &str) -> Option<u16> {
     exposed.strip_suffix("/tcp").unwrap_or(exposed).parse().ok()
 }

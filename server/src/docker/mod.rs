@@ -140,6 +140,11 @@ impl Engine {
         })
     }
 
+    /// What it runs, as images name it: `amd64`. `None` if it does not answer.
+    pub(crate) async fn architecture(&self) -> Option<String> {
+        answered(self.api.version()).await.ok()?.arch
+    }
+
     fn unreachable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> EngineError {
         EngineError::Unreachable { host: self.host(), source }
     }

@@ -41,6 +41,10 @@ id!(
     ReleaseId
 );
 id!(
+    /// A pipeline of apps.
+    PipelineId
+);
+id!(
     /// A person or a machine with an account.
     UserId
 );

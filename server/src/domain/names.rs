@@ -30,6 +30,10 @@ pub(crate) enum NameError {
         "`{0}` is not a team name: 2 to 30 lower-case letters, digits and dashes, starting with a letter and not ending in a dash"
     )]
     Team(String),
+    #[error(
+        "`{0}` is not the name of a pipeline: 2 to 30 lower-case letters, digits and dashes, starting with a letter and not ending in a dash"
+    )]
+    Pipeline(String),
 }
 
 /// Cuts text that a stranger sent before it is quoted back to them.
@@ -126,6 +130,14 @@ name!(
     TeamName,
     |text| {
         if is_dns_label(text, 30) && text.len() > 1 { Ok(()) } else { Err(NameError::Team(quoted(text))) }
+    }
+);
+
+name!(
+    /// The name of a pipeline.
+    PipelineName,
+    |text| {
+        if is_dns_label(text, 30) && text.len() > 1 { Ok(()) } else { Err(NameError::Pipeline(quoted(text))) }
     }
 );
 

@@ -86,7 +86,9 @@ async fn key(line: &Line, source: &Source, builder: &str, extra_ca: Option<&[u8]
 async fn previous(line: &Line) -> Result<Option<String>, Stop> {
     let mut conn = line.platform.pool.acquire().await?;
     let current = releases::current_of(&mut conn, line.app.id).await?;
-    Ok(current.and_then(|release| release.code).map(|code| code.digest))
+    // One that was built elsewhere may lie elsewhere.
+    let built = current.and_then(|release| release.code).filter(|code| code.commit.is_some());
+    Ok(built.map(|code| code.digest))
 }
 
 type Environment = BTreeMap<ConfigKey, SecretString>;

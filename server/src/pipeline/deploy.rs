@@ -183,8 +183,10 @@ async fn succeed(
         drop(tx);
         return Ok(as_recorded(load(platform, release.id).await?));
     }
-    if let (true, Some(code)) = (release.build_id.is_some(), &release.code) {
-        locked.move_branch(&mut tx, &code.commit).await?;
+    // A rollback, a promotion and a prebuilt image leave the branch where the pushes have it.
+    let pushed = release.build_id.and(release.code.as_ref()).and_then(|code| code.commit.as_deref());
+    if let Some(commit) = pushed {
+        locked.move_branch(&mut tx, commit).await?;
     }
     let told = super::formation::introduce(&mut tx, app, &locked, release).await?;
     tx.commit().await?;
@@ -201,8 +203,11 @@ async fn succeed(
     for line in told {
         transcript.detail(line).await;
     }
-    // The tag is for people; the digest is what runs.
+    // The tag is for people; the digest is what runs. An image that lies elsewhere has no tag of ours.
     let repository = platform.image_repository(&app.name);
+    if !code.image.strip_prefix(&repository).is_some_and(|tag| tag.starts_with([':', '@'])) {
+        return Ok(Rolled::Live);
+    }
     let version = format!("v{}", release.version);
     if let Err(error) = platform.registry.tag(&repository, &code.digest, &version).await {
         warn!("Could not tag v{} in the registry: {error:#}", release.version);

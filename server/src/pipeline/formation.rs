@@ -70,7 +70,7 @@ pub(super) async fn introduce(
     release: &Release,
 ) -> anyhow::Result<Vec<String>> {
     let Some(code) = release.code.as_ref().filter(|_| app.adoption.is_none()) else { return Ok(Vec::new()) };
-    let types = workload::blueprint(code)?.processes;
+    let types = workload::blueprint_of(code)?.processes;
     let new = formation::introduce(conn, locked, types.keys()).await?;
     let stopped = new.iter().filter(|name| !name.is_web());
     let mut told: Vec<String> = stopped

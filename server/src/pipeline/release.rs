@@ -29,7 +29,7 @@ pub(crate) async fn record(line: &Line, pushed: Pushed) -> Result<ReleaseId, Sto
         return Err(overtaken(&mut tx, build).await?);
     }
     let code = Code {
-        commit: build.commit.clone(),
+        commit: Some(build.commit.clone()),
         image: pushed.image,
         digest: pushed.digest,
         blueprint: pushed.blueprint,
@@ -63,11 +63,12 @@ pub(crate) async fn refuse_if_overtaken(line: &Line) -> Result<(), Stop> {
     }
 }
 
-/// The gate is closed: only a rollback closes it for builds that are still on their way.
+/// The gate is closed: only what people release by hand (a rollback, a prebuilt image, a promotion) closes it for builds
+/// that are still on their way.
 async fn overtaken(conn: &mut PgConnection, build: &Build) -> sqlx::Result<Stop> {
-    let by = releases::newest_rollback_of(conn, build.app_id).await?.map_or_else(
+    let by = releases::newest_by_hand_of(conn, build.app_id).await?.map_or_else(
         || "a newer release".to_owned(),
-        |rollback| format!("v{} ({} by {})", rollback.version, rollback.description, rollback.actor_name),
+        |newer| format!("v{} ({} by {})", newer.version, newer.description, newer.actor_name),
     );
     Ok(Stop::Superseded(format!(
         "{by} was made after this push, so the push is not released over it; push again, or `builds:retry`, if it shall be"

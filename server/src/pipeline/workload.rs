@@ -13,6 +13,7 @@ use crate::db::formation;
 use crate::db::releases::{Code, Release};
 use crate::domain::blueprint::Blueprint;
 use crate::domain::formation::{Formation, Scaling, scaling_of};
+use crate::domain::image::ImageSource;
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
 use crate::platform::Platform;
@@ -39,11 +40,13 @@ pub(crate) async fn in_formation(
 ) -> anyhow::Result<Option<Workload>> {
     let Some(code) = &release.code else { return Ok(None) };
     let config = config_vars(platform, app, &release.config).await?;
+    let blueprint = blueprint_of(code)?;
+    let image = image_of(code, &blueprint).at(platform.registry.pull_address());
     Ok(Some(Workload {
         app: app.name.clone(),
         version: release.version,
-        image: pull_reference(platform, code),
-        processes: processes(platform, app, code, formation)?,
+        processes: processes(platform, app, formation, (&blueprint, &image)),
+        image,
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
         pull: platform.pull_login.clone(),
         adopted: app.adoption.clone(),
@@ -60,25 +63,33 @@ pub(crate) async fn config_vars(
     Ok(platform.open_config(&mut conn, app, versions).await?)
 }
 
-/// `registry/repository:tag@digest`, at the address from which the target pulls.
-fn pull_reference(platform: &Platform, code: &Code) -> String {
-    let (repository, tag) = code.image.rsplit_once(':').unwrap_or((&code.image, "latest"));
-    platform.registry.pull_reference(repository, tag, &code.digest)
+/// What a release's code says of its processes.
+pub(crate) fn blueprint_of(code: &Code) -> anyhow::Result<Blueprint> {
+    serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
+}
+
+/// The image that stands for the release.
+pub(crate) fn image_of(code: &Code, blueprint: &Blueprint) -> ImageSource {
+    blueprint.main_image().cloned().unwrap_or_else(|| ImageSource::built(&code.image, &code.digest))
 }
 
 fn processes(
     platform: &Platform,
     app: &App,
-    code: &Code,
     formation: &Formation,
-) -> anyhow::Result<Vec<Process>> {
-    let blueprint = blueprint(code)?;
+    (blueprint, image): (&Blueprint, &str),
+) -> Vec<Process> {
     let settings = &platform.settings;
+    let other_image = |name: &ProcessType| {
+        let source = blueprint.images.get(name)?;
+        Some(source.at(platform.registry.pull_address())).filter(|other| other != image)
+    };
     let processes = blueprint.processes.iter().map(|(name, command)| {
         let scaling = scaling_of(formation, name);
         let size = size(platform, app, &scaling);
         Process {
             name: name.clone(),
+            image: other_image(name),
             command: match command {
                 None => Command::Image,
                 Some(line) => Command::Argv(procfile::argv(line)),
@@ -91,12 +102,7 @@ fn processes(
             scale: Scale { asked: scaling.asked, autoscale: scaling.autoscale, reserved: size.reserved },
         }
     });
-    Ok(processes.collect())
-}
-
-/// What a release's code says of its processes.
-pub(crate) fn blueprint(code: &Code) -> anyhow::Result<Blueprint> {
-    serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")
+    processes.collect()
 }
 
 fn size(platform: &Platform, app: &App, scaling: &Scaling) -> Size {

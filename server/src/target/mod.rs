@@ -172,7 +172,7 @@ pub(crate) struct Workload {
     pub(crate) app: AppName,
     /// The release's version: 12 for `v12`. Written on everything that the target makes, as the fence.
     pub(crate) version: i64,
-    /// `repository:tag@sha256:…`, at the address from which the target pulls.
+    /// `repository:tag@sha256:…`, at the address from which the target pulls; a process may have another.
     pub(crate) image: String,
     pub(crate) processes: Vec<Process>,
     pub(crate) config: BTreeMap<ConfigKey, SecretString>,
@@ -182,10 +182,19 @@ pub(crate) struct Workload {
     pub(crate) adopted: Option<Adoption>,
 }
 
+impl Workload {
+    /// What the process runs.
+    pub(crate) fn image_of<'a>(&'a self, process: &'a Process) -> &'a str {
+        process.image.as_deref().unwrap_or(&self.image)
+    }
+}
+
 /// A process type with its formation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Process {
     pub(crate) name: ProcessType,
+    /// `None` is the workload's.
+    pub(crate) image: Option<String>,
     pub(crate) command: Command,
     /// How many run. 0 keeps the type stopped.
     pub(crate) quantity: u32,
@@ -262,6 +271,13 @@ pub(crate) enum AdoptedSet {
     Names(Vec<String>),
     /// A label selector in kubectl's syntax.
     Selector(String),
+}
+
+impl RegistryLogin {
+    /// Whether `image` (`host/repository…`) lies in this registry: no other one may see the password.
+    pub(crate) fn is_for(&self, image: &str) -> bool {
+        image.strip_prefix(&self.host).is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 /// Why a rollout did not end well.

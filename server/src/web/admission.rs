@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use super::Web;
 use super::error::ApiError;
 use super::tls::Peer;
+use crate::db::pipelines::{self, Pipeline};
 use crate::db::{apps, people};
 use crate::domain::access::{self, Action, Principal, Role};
 use crate::domain::ids::TeamId;
@@ -29,6 +30,8 @@ pub(super) enum Access {
     App(Action),
     /// This action in the team that `{team}` names.
     Team(Action),
+    /// This action in the team of the pipeline that `{pipeline}` names.
+    Pipeline(Action),
     /// An admin.
     Platform,
 }
@@ -89,6 +92,10 @@ async fn admitted(web: &Web, access: Access, request: Request) -> Result<Request
             let (team, _) = team_for(&mut conn, &principal, &named, action).await?;
             parts.extensions.insert(team);
         }
+        Access::Pipeline(action) => {
+            let pipeline = pipeline_for(&mut conn, &principal, &named, action).await?;
+            parts.extensions.insert(pipeline);
+        }
     }
     parts.extensions.insert(principal);
     Ok(Request::from_parts(parts, body))
@@ -114,10 +121,30 @@ pub(super) async fn team_for(
     }
 }
 
+/// The pipeline `name` if `principal` may do `action` in its team.
+pub(super) async fn pipeline_for(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    name: &str,
+    action: Action,
+) -> Result<Pipeline, ApiError> {
+    let found = pipelines::named(conn, name).await?;
+    let role = match &found {
+        Some(pipeline) => people::role_in(conn, pipeline.team, principal.user).await?,
+        None => None,
+    };
+    match (found, access::authorise(principal, role, action)) {
+        (Some(pipeline), Ok(())) => Ok(pipeline),
+        (None, _) | (_, Err(access::Denied::Unknown)) => Err(unknown("pipeline", name, "pipelines")),
+        (_, Err(denied)) => Err(denied.into()),
+    }
+}
+
 async fn path_name(parts: &mut Parts, access: Access) -> String {
     use axum::extract::FromRequestParts;
     let wanted = match access {
         Access::Team(_) => "team",
+        Access::Pipeline(_) => "pipeline",
         _ => "app",
     };
     let params = RawPathParams::from_request_parts(parts, &()).await;

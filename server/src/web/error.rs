@@ -103,6 +103,7 @@ impl From<ActionError> for ApiError {
             ActionError::Invalid(text) => Self::InvalidParams(text),
             ActionError::Conflict(text) => Self::Conflict(text),
             ActionError::NotFound(text) => Self::NotFound(text),
+            ActionError::Unavailable(text) => Self::Unavailable(text),
             ActionError::Database(error) => error.into(),
             ActionError::Internal(error) => Self::Internal(error),
             ActionError::Crypto(error) => {

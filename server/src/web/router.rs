@@ -10,8 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, formation, operations, processes,
-    releases, teams, users,
+    account, apps, authorizations, buildpacks, builds, config_vars, formation, images, operations, pipelines,
+    processes, releases, teams, users,
 };
 use super::body::LARGEST_BODY;
 use super::error::ApiError;
@@ -31,7 +31,7 @@ struct Route {
 
 #[rustfmt::skip]
 fn routes() -> Vec<Route> {
-    use Access::{App, Platform, Public, SignedIn, Team};
+    use Access::{App, Pipeline, Platform, Public, SignedIn, Team};
     vec![
         route(Method::GET,    "/healthz",                                Public,          get(operations::healthz)),
         route(Method::GET,    "/readyz",                                 Public,          get(operations::readyz)),
@@ -63,6 +63,18 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
         route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
         route(Method::GET,    "/apps/{app}/releases/{release}",          App(Read),       get(releases::info)),
+
+        route(Method::POST,   "/apps/{app}/container:release",           App(Deploy),     post(images::release)),
+
+        route(Method::GET,    "/pipelines",                              SignedIn,        get(pipelines::list)),
+        route(Method::POST,   "/pipelines",                              SignedIn,        post(pipelines::create)),
+        route(Method::GET,    "/pipelines/{pipeline}",                   Pipeline(Read),   get(pipelines::info)),
+        route(Method::DELETE, "/pipelines/{pipeline}",                   Pipeline(Deploy), delete(pipelines::destroy)),
+        route(Method::GET,    "/pipelines/{pipeline}/pipeline-couplings", Pipeline(Read),  get(pipelines::couplings)),
+        route(Method::GET,    "/apps/{app}/pipeline-couplings",          App(Read),       get(pipelines::coupling)),
+        route(Method::PUT,    "/apps/{app}/pipeline-couplings",          App(Deploy),     put(pipelines::couple)),
+        route(Method::DELETE, "/apps/{app}/pipeline-couplings",          App(Deploy),     delete(pipelines::uncouple)),
+        route(Method::POST,   "/apps/{app}/pipeline-promotions",         App(Deploy),     post(pipelines::promote)),
 
         route(Method::GET,    "/apps/{app}/builds",                      App(Read),       get(builds::list)),
         route(Method::GET,    "/apps/{app}/builds/{build}",              App(Read),       get(builds::info)),
@@ -102,7 +114,7 @@ pub(crate) fn api(web: Web) -> Router {
     router
         .fallback(async || {
             ApiError::NotFound(
-                "there is nothing at this path: the API has /apps, /account, /teams".to_owned(),
+                "there is nothing at this path: the API has /apps, /account, /teams, /pipelines".to_owned(),
             )
         })
         .method_not_allowed_fallback(async || {
@@ -130,7 +142,7 @@ pub(super) mod tests {
         pub(in crate::web) method: Method,
         pub(in crate::web) path: &'static str,
         pub(in crate::web) needs_somebody: bool,
-        /// An app or a team, whose existence strangers do not learn.
+        /// An app, a team or a pipeline, whose existence strangers do not learn.
         pub(in crate::web) about_a_thing: bool,
         access: Access,
     }
@@ -140,7 +152,7 @@ pub(super) mod tests {
             match self.access {
                 Access::Public | Access::SignedIn => true,
                 Access::Platform => false,
-                Access::App(action) | Access::Team(action) => match action {
+                Access::App(action) | Access::Team(action) | Access::Pipeline(action) => match action {
                     Action::Read => role.is_some(),
                     Action::ReadConfig | Action::Deploy => role >= Some(Role::Deployer),
                     Action::Own => role == Some(Role::Owner),
@@ -155,17 +167,18 @@ pub(super) mod tests {
             method,
             path,
             needs_somebody: access != Access::Public,
-            about_a_thing: matches!(access, Access::App(_) | Access::Team(_)),
+            about_a_thing: matches!(access, Access::App(_) | Access::Team(_) | Access::Pipeline(_)),
             access,
         };
         routes().into_iter().map(walked).collect()
     }
 
     #[test]
-    fn a_path_with_an_app_or_a_team_is_authorised_for_it() {
+    fn a_path_with_an_app_a_team_or_a_pipeline_is_authorised_for_it() {
         for Route { path, access, .. } in routes() {
             assert_eq!(path.contains("{app}"), matches!(access, Access::App(_)), "{path}");
             assert_eq!(path.contains("{team}"), matches!(access, Access::Team(_)), "{path}");
+            assert_eq!(path.contains("{pipeline}"), matches!(access, Access::Pipeline(_)), "{path}");
         }
     }
 

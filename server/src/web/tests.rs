@@ -67,8 +67,11 @@ async fn every_route_refuses_every_role_that_is_too_low() {
     ];
     let made = api.call(&owner, Method::POST, "/apps", json!({ "name": "blog" })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let made = api.call(&owner, Method::POST, "/pipelines", json!({ "name": "blogs" })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     for route in every_route() {
-        let path = route.path.replace("{app}", "blog").replace("{team}", "default");
+        let path =
+            route.path.replace("{app}", "blog").replace("{team}", "default").replace("{pipeline}", "blogs");
         let anonymous = Request::builder().method(route.method.clone()).uri(&path).body(Body::empty());
         let status = api.raw(anonymous.expect("a request")).await.status;
         assert_eq!(

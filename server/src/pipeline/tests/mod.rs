@@ -7,6 +7,7 @@ mod building;
 mod fences;
 mod inspecting;
 mod keeping_up;
+mod prebuilt;
 mod releasing;
 mod scaling;
 

@@ -33,7 +33,7 @@ async fn a_type_is_introduced_by_the_release_that_is_live_and_told_once() {
     let Some(rig) = Rig::new().await else { return };
     let release = Release {
         code: Some(releases::Code {
-            commit: "c".to_owned(),
+            commit: Some("c".to_owned()),
             image: "i".to_owned(),
             digest: "d".to_owned(),
             blueprint: json!({ "processes": { "web": null, "worker": "./work" }, "port": 80 }),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::DockerTarget;
 use super::member::Standing;
 use super::spec::{self, Init, Placement, Slot};
-use crate::target::{Process, Workload};
+use crate::target::{Process, RegistryLogin, Workload};
 
 /// Attempts to create and start one container; each failed one removes a cause (no image, name or port taken).
 const ATTEMPTS: usize = 8;
@@ -68,7 +68,9 @@ impl DockerTarget {
             let placement = self.placement(process)?;
             match self.attempt(workload, process, slot, placement).await {
                 Ok(started) => return Ok(started),
-                Err(error) if is_missing_image(&error) => self.pull(workload, stop).await?,
+                Err(error) if is_missing_image(&error) => {
+                    self.pull(workload.image_of(process), workload.pull.as_ref(), stop).await?
+                }
                 Err(error) => obstacle = self.overcome(workload, slot, error).await?,
             }
         }
@@ -159,15 +161,21 @@ impl DockerTarget {
             .ok_or(CreateError::NoPort { first: *ports.start(), last: *ports.end() })
     }
 
-    async fn pull(&self, workload: &Workload, stop: &CancellationToken) -> Result<(), CreateError> {
-        let failed = |reason: String| CreateError::Pull { image: workload.image.clone(), reason };
-        let credentials = workload.pull.as_ref().map(|login| DockerCredentials {
+    async fn pull(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+        stop: &CancellationToken,
+    ) -> Result<(), CreateError> {
+        let failed = |reason: String| CreateError::Pull { image: image.to_owned(), reason };
+        // The engine hands them to whatever registry the image names.
+        let credentials = login.filter(|login| login.is_for(image)).map(|login| DockerCredentials {
             username: Some(login.username.clone()),
             password: Some(login.password.expose_secret().to_owned()),
             serveraddress: Some(login.host.clone()),
             ..Default::default()
         });
-        let options = CreateImageOptionsBuilder::default().from_image(&workload.image).build();
+        let options = CreateImageOptionsBuilder::default().from_image(image).build();
         let pulled =
             self.docker.create_image(Some(options), None, credentials).try_for_each(|_| async { Ok(()) });
         let pulled = tokio::select! {

@@ -65,7 +65,8 @@ pub(super) fn fingerprint(workload: &Workload, process: &Process) -> String {
     };
     part(&LAYOUT.to_string());
     // The tag names the build; what runs is the digest.
-    part(workload.image.split_once('@').map_or(workload.image.as_str(), |(_, digest)| digest));
+    let image = workload.image_of(process);
+    part(image.split_once('@').map_or(image, |(_, digest)| digest));
     match &process.command {
         Command::Image => part("image"),
         Command::Argv(words) => words.iter().for_each(|word| part(&format!(":{word}"))),
@@ -97,7 +98,7 @@ pub(super) fn container(
         Command::Argv(words) => (Some(words.clone()), Some(Vec::new())),
     };
     ContainerCreateBody {
-        image: Some(workload.image.clone()),
+        image: Some(workload.image_of(process).to_owned()),
         entrypoint,
         cmd,
         env: Some(environment(workload, process, slot)),

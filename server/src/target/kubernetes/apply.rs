@@ -107,7 +107,7 @@ pub(super) fn watched(blueprint: &Blueprint<'_>, process: &Process, written: &De
         pin: Pin {
             version: blueprint.workload.version,
             generation: written.metadata.generation.unwrap_or(0),
-            images: vec![(process.name.to_string(), blueprint.workload.image.clone())],
+            images: vec![(process.name.to_string(), blueprint.workload.image_of(process).to_owned())],
         },
         start_limit: manifest::start_limit(&process.check),
         settle: std::time::Duration::ZERO,

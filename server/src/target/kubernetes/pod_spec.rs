@@ -76,7 +76,7 @@ pub(super) fn template(
 fn container(workload: &Workload, process: &Process) -> Container {
     Container {
         name: process.name.to_string(),
-        image: Some(workload.image.clone()),
+        image: Some(workload.image_of(process).to_owned()),
         command: match &process.command {
             Command::Image => None,
             Command::Argv(argv) => Some(argv.iter().map(|word| escape(word)).collect()),

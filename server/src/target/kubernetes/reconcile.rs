@@ -59,6 +59,6 @@ fn difference(desired: &Workload, process: &Process, live: &Live) -> Option<Stri
     }
     let container = rule::containers(found).find(|container| container.name == process.name.as_str());
     let image = container.and_then(|container| container.image.as_deref());
-    (image != Some(&desired.image))
+    (image != Some(desired.image_of(process)))
         .then(|| format!("Deployment {name} runs {}", image.unwrap_or("no such container")))
 }

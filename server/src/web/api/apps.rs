@@ -54,7 +54,10 @@ pub(in crate::web) async fn create(
 }
 
 /// The team of a new app that names none: the only one that the user is in, or `default`.
-async fn usual_team(conn: &mut sqlx::PgConnection, principal: &Principal) -> Result<String, ApiError> {
+pub(super) async fn usual_team(
+    conn: &mut sqlx::PgConnection,
+    principal: &Principal,
+) -> Result<String, ApiError> {
     let mut teams = people::teams_of(conn, principal.user).await?;
     let default = TeamName::default_team();
     let usual = teams.iter().position(|team| team.name == default.as_str());

@@ -56,7 +56,7 @@ pub(in crate::web) async fn roll_back(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-async fn find(
+pub(super) async fn find(
     pool: &PgPool,
     app: &App,
     which: &str,

@@ -1,6 +1,9 @@
 //! From rows of the database to the API's shapes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::shapes;
@@ -11,6 +14,7 @@ use crate::db::history::{BuildEntry, ReleaseEntry};
 use crate::db::people::User;
 use crate::domain::build::BuildStatus;
 use crate::domain::ids::UserId;
+use crate::domain::image::ImageSource;
 
 pub(super) fn account(user: &User) -> shapes::Account {
     shapes::Account {
@@ -98,11 +102,23 @@ pub(super) fn release(entry: ReleaseEntry, app: &App, doors: &Doors) -> shapes::
         commit: entry.commit,
         image: entry.image,
         digest: entry.digest,
+        images: images(entry.images),
         rollback_of: entry.rollback_of,
         reason: entry.reason,
         created_at: entry.created_at,
         updated_at: latest(entry.created_at, [entry.finished_at]),
     }
+}
+
+/// `repository:tag@digest` by process type.
+fn images(stored: Option<Value>) -> BTreeMap<String, String> {
+    let stored: BTreeMap<String, ImageSource> =
+        stored.and_then(|images| serde_json::from_value(images).ok()).unwrap_or_default();
+    let named = |image: ImageSource| match image.tag {
+        Some(_) => format!("{image}@{}", image.digest),
+        None => image.to_string(),
+    };
+    stored.into_iter().map(|(name, image)| (name, named(image))).collect()
 }
 
 pub(super) fn build(entry: BuildEntry, app: &App, doors: &Doors) -> shapes::Build {

@@ -2,6 +2,9 @@
 //! types that the handlers write.
 
 mod formation;
+mod pipelines;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,9 @@ use crate::domain::access::Role;
 use crate::target::Adoption;
 pub(crate) use formation::{
     Formation, FormationChange, FormationUpdate, FormationUpdates, FormationWish, NewCount, SizeWord,
+};
+pub(crate) use pipelines::{
+    Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };
 
 /// A thing by its id and name: an app, a team.
@@ -114,11 +120,14 @@ pub(crate) struct Release {
     /// Heroku's word for what was built; the id is the build's.
     pub(crate) slug: Option<Slug>,
     pub(crate) build: Option<Numbered>,
-    /// `push`, `retry`, `hook`, `config` or `rollback`.
+    /// `push`, `retry`, `hook`, `config`, `rollback`, `container` or `promotion`.
     pub(crate) trigger: String,
     pub(crate) commit: Option<String>,
     pub(crate) image: Option<String>,
     pub(crate) digest: Option<String>,
+    /// The image of each process type, with its digest, where they are not all of one build.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) images: BTreeMap<String, String>,
     pub(crate) rollback_of: Option<i64>,
     /// Why it failed.
     pub(crate) reason: Option<String>,

@@ -173,6 +173,7 @@ fn process(name: &str, line: &str, check: Check) -> Process {
     Process {
         port: name.is_web().then_some(5000),
         name,
+        image: None,
         command: Command::Argv(["/bin/sh", "-c", line].map(str::to_owned).to_vec()),
         quantity: 1,
         check,

@@ -217,6 +217,7 @@ fn process(name: &str, line: &str) -> Process {
     let name: ProcessType = name.parse().expect("a process type");
     let web = name.is_web();
     Process {
+        image: None,
         command: shell(line),
         quantity: 1,
         port: web.then_some(PORT),
