@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::ring::{self, Ring, Segment};
+use super::ring::{self, LAST_FILES, Ring, Segment};
 use super::{Entry, Filter, Line, PLATFORM_RING, ROUTER_RING, record};
 
 /// Lines that are kept in memory for those who follow, and bytes of them.
