@@ -48,14 +48,21 @@ pub(super) async fn deliver(platform: Platform, drain: Drain, address: Address, 
         if batch.missed > 0 {
             delivery.tell_loss(batch.missed).await;
         }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = delivery.until_sent(&batch) => {}
+        // Not cut in the middle: a parcel whose answer is not waited for comes twice.
+        if delivery.until_sent(&batch, &stop).await == Outcome::Stopped {
+            break;
         }
         delivery.sent = batch.position;
         delivery.record(RECORD_EVERY).await;
     }
     delivery.record(Duration::ZERO).await;
+}
+
+/// What became of lines that were to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Sent,
+    Stopped,
 }
 
 struct Delivery {
@@ -84,16 +91,16 @@ impl Delivery {
     }
 
     /// Tries until the other end has taken the lines. What comes meanwhile waits in the app's log, which is bounded.
-    async fn until_sent(&mut self, batch: &Batch) {
+    async fn until_sent(&mut self, batch: &Batch, stop: &CancellationToken) -> Outcome {
         if batch.lines.is_empty() {
-            return;
+            return Outcome::Sent;
         }
         let frames = Bytes::from(frames(&batch.lines, &self.token));
         let (mut pause, mut tries) = (PAUSE, 0);
         loop {
             let sent = tokio::time::timeout(SEND, self.send(&frames, batch.lines.len())).await;
             let error = match sent {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => return Outcome::Sent,
                 Ok(Err(error)) => error,
                 Err(_) => anyhow::anyhow!("it was not taken within {} s", SEND.as_secs()),
             };
@@ -111,7 +118,10 @@ impl Delivery {
                 ))
                 .await;
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+            tokio::select! {
+                () = stop.cancelled() => return Outcome::Stopped,
+                () = tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))) => {}
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
