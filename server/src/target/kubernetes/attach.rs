@@ -102,7 +102,7 @@ impl KubernetesTarget {
         is_attended: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<(), crate::target::RolloutError> {
         let selector = format!("{}={},{RUN}", objects::PLATFORM, self.platform);
-        let kept = |pod: &Pod| objects::label(&pod.metadata, RUN).is_some_and(|name| is_attended(name));
+        let kept = |pod: &Pod| objects::label(&pod.metadata, RUN).is_some_and(is_attended);
         for pod in self.cluster.list::<Pod>(&selector).await?.iter().filter(|pod| !kept(pod)) {
             delete(&self.cluster, &pod.name_any()).await?;
         }
