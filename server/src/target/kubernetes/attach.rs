@@ -1,7 +1,7 @@
 //! One-off pods with somebody at their other end, and commands in pods that run already.
 //!
-//! A one-off pod carries the label [`RUN`] besides the app's, has the component `run`, which no Service selects, and is
-//! deleted by whoever attached to it. `activeDeadlineSeconds` ends it where nobody is left to do so; one whose server
+//! A one-off pod carries the label [`RUN`] besides the app's and has no component, so that no Service selects it and the
+//! formation and the app's log do not know it. It is deleted by whoever attached to it. `activeDeadlineSeconds` ends it where nobody is left to do so; one whose server
 //! died is found by its label (`end_runs`).
 
 use std::time::Duration;
@@ -28,8 +28,8 @@ use crate::target::{Adoption, Check, Command, Process};
 
 /// The label of a one-off pod: its name, `run.4821`.
 pub(super) const RUN: &str = "slipway.dev/run";
-/// The component of one-off pods.
-const COMPONENT: &str = "run";
+/// The name of the container of one-off pods.
+const CONTAINER: &str = "run";
 /// Between two looks at a pod that starts or ends.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a pod may take until it runs: a node may have to be added, and an image to be pulled.
@@ -115,6 +115,7 @@ impl KubernetesTarget {
         let template = pod_spec::template(&self.platform, run.workload, &process, run_as);
         let name = format!("{}-{}", run.workload.app, run.name.replace('.', "-"));
         let mut labels = template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
+        labels.remove(objects::COMPONENT);
         labels.insert(RUN.to_owned(), run.name.to_owned());
         let mut spec = template.spec.unwrap_or_default();
         spec.restart_policy = Some("Never".to_owned());
@@ -140,7 +141,7 @@ impl KubernetesTarget {
 
     async fn attend(&self, name: &str, run: &OneOff<'_>, ends: Ends) -> Result<i64, AttachError> {
         self.until_running(name).await?;
-        let params = params(run.screen.is_some(), COMPONENT);
+        let params = params(run.screen.is_some(), CONTAINER);
         match self.cluster.api::<Pod>().attach(name, &params).await {
             Ok(attached) => {
                 let early = self.written_so_far(name).await;
@@ -233,7 +234,7 @@ fn process_of(run: &OneOff<'_>) -> Result<Process, AttachError> {
     let like =
         run.like().ok_or_else(|| AttachError::Refused("the release has no process types".to_owned()))?;
     Ok(Process {
-        name: COMPONENT.parse().expect("invariant: a process type"),
+        name: CONTAINER.parse().expect("invariant: a process type"),
         command: Command::Argv(run.argv.clone()),
         port: None,
         check: Check::Uptime(Duration::ZERO),
