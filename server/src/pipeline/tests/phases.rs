@@ -51,7 +51,7 @@ async fn a_release_phase_that_has_ended_is_not_run_again() {
     let phase = add(&rig, &release, BatchKind::Release).await;
     end(&rig, phase, BatchStatus::Succeeded).await;
     let Rolled::Failed(reason) = rig.roll_out(&release).await else { panic!("there is no such image") };
-    assert!(reason.starts_with("v1 is not live: web.1 could not be started"), "{reason}");
+    assert!(reason.starts_with("v1 is not live: web.1 cannot be started"), "{reason}");
 }
 
 #[tokio::test]

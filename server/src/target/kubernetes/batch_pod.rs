@@ -8,6 +8,7 @@ use kube::api::LogParams;
 use tokio::sync::mpsc;
 
 use super::cluster::Cluster;
+use super::evidence;
 use crate::target::batch::Ended;
 
 /// Bytes of output that are read at a time.
@@ -72,6 +73,9 @@ pub(super) async fn copy_log(
     let mut log = std::pin::pin!(log);
     let (mut at, mut chunk) = (0, vec![0; CHUNK]);
     while let Ok(read @ 1..) = log.read(&mut chunk).await {
+        if at == 0 && chunk[..read].starts_with(evidence::LOG_GONE.as_bytes()) {
+            break;
+        }
         let news = &chunk[sent.saturating_sub(at).min(read)..read];
         at += read;
         if !news.is_empty() {

@@ -13,7 +13,7 @@ const LOG_LINES: i64 = 25;
 /// Bytes of a crash log that are read at most: a line may be endless.
 const LOG_BYTES: i64 = 16 * 1024;
 /// What the kubelet sends as the log of a container that it has cleaned away.
-const LOG_GONE: &str = "unable to retrieve container logs";
+pub(super) const LOG_GONE: &str = "unable to retrieve container logs";
 /// Warning events that are shown.
 const EVENTS: usize = 5;
 

@@ -122,7 +122,7 @@ async fn a_crash_after_3_seconds_is_no_success_where_the_owner_asks_for_no_time(
     stage.target.cluster.patch_json::<Deployment>("api", &patch).await.expect("patched");
     let (ended, text) = stage.roll_out(&next, None).await;
     let Err(RolloutError::Failed(why)) = ended else { panic!("{ended:?}\n{text}") };
-    assert!(why.contains("code 5"), "{why}");
+    assert!(why.contains("exit status 5"), "{why}");
     stage.tear_down().await;
 }
 
