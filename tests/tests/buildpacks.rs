@@ -131,6 +131,13 @@ fn config_vars_are_seen_by_the_build_and_a_changed_one_builds_again() {
     app.commit("the same tree, the same config");
     app.push(Door::Ssh).ok().says("Nothing to build: build 2 made an image of just the same");
     assert_ne!(app.build(2)["digest"], digest);
+
+    // Another app with the same tree, whose var has as many versions: no cache gives it what is somebody else's.
+    let Some(other) = self::app("build-config-too") else { return };
+    greeter(&other);
+    other.verb(&["config:set", "GREETING=hello"]).ok();
+    other.push(Door::Ssh).ok();
+    assert_eq!(other.answer_now(), "hello");
 }
 
 #[test]

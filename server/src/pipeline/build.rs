@@ -55,7 +55,7 @@ pub(crate) async fn image(line: &Line, source: &Source, detected: &Detected) -> 
         snapshot: Arc::clone(&source.snapshot),
         recipe,
         secrets: secrets(line, &dockerfile).await?,
-        build_args: reuse::config_version(&dockerfile, &line.app.config)
+        build_args: reuse::config_version(&dockerfile, line.app.id, &line.app.config)
             .map(|version| (reuse::CONFIG_VERSION.to_owned(), version))
             .into_iter()
             .collect(),

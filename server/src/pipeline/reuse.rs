@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::docker::Engine;
 use crate::docker::build::Recipe;
+use crate::domain::ids::AppId;
 
 /// Changes when the way of building changes, so that images of an older Slipway are not taken for new ones.
 pub(super) const GENERATION: &str = "2";
@@ -63,14 +64,15 @@ pub(crate) async fn key(engine: &Engine, of: &Ingredients<'_>) -> Option<String>
 
 /// What tells the engine's cache that config vars have changed: it looks at arguments, not at secrets. `None` if the
 /// Dockerfile does not ask for it.
-pub(crate) fn config_version(dockerfile: &str, config: &Value) -> Option<String> {
+pub(crate) fn config_version(dockerfile: &str, app: AppId, config: &Value) -> Option<String> {
     let declares = |line: &str| {
         let mut words = line.split_whitespace();
         words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARG"))
             && words.next() == Some(CONFIG_VERSION)
     };
-    // Versions, not values: an argument is in the image's history.
-    let version = || hex::encode(Sha256::digest(config.to_string()))[..16].to_owned();
+    // Versions, not values: an argument is in the image's history. They are counted app by app: without the app, the cache
+    // would give one what another's values have made of the same tree.
+    let version = || hex::encode(Sha256::digest(format!("{app} {config}")))[..16].to_owned();
     dockerfile.lines().any(declares).then(version)
 }
 
@@ -176,9 +178,11 @@ mod tests {
     fn the_version_of_the_config_changes_with_it_and_only_where_it_is_asked_for() {
         let (one, two) = (serde_json::json!({ "A": 1 }), serde_json::json!({ "A": 2 }));
         let text = "FROM x\narg CONFIG_VERSION\nRUN y";
-        assert_eq!(config_version(text, &one), config_version(text, &one));
-        assert_ne!(config_version(text, &one), config_version(text, &two));
-        assert_eq!(config_version("FROM x\nARG CONFIG\n", &one), None);
+        let app = AppId::new();
+        assert_eq!(config_version(text, app, &one), config_version(text, app, &one));
+        assert_ne!(config_version(text, app, &one), config_version(text, app, &two));
+        assert_ne!(config_version(text, app, &one), config_version(text, AppId::new(), &one));
+        assert_eq!(config_version("FROM x\nARG CONFIG\n", app, &one), None);
     }
 
     #[test]
