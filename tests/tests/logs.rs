@@ -16,6 +16,7 @@ impl Counted {
         app.write("count.py", COUNTER);
         Self::name(&app, "one", pause);
         app.push(Door::Ssh).ok();
+        app.verb(&["ps:scale", "worker=1"]).ok();
         app
     }
 
@@ -154,6 +155,7 @@ fn a_crash_later_and_its_restarts_are_told_to_who_follows() {
     app.write("Procfile", &format!("web: python3 -u server.py\n{line}"));
     app.commit("a worker that crashes");
     app.push(Door::Ssh).ok();
+    app.verb(&["ps:scale", "worker=1"]).ok();
     let mut logs = app.start_logs(&["--ps", "worker"]);
     logs.until_says("slipway[worker.1]: Process exited with status 3")
         .until_says("slipway[worker.1]: State changed from up to crashed")
