@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use jiff::Timestamp;
 use rand::RngExt;
 use secrecy::SecretString;
@@ -150,7 +149,7 @@ impl Drop for Entry {
 }
 
 impl Platform {
-    /// Runs a command to its end for somebody who is attached to it; its exit status. `began` is told its name.
+    /// Runs a command to its end for somebody who is attached to it; its exit status.
     /// Dropping the future may leave the process behind for the upkeep; cancel `stop` instead.
     pub(crate) async fn run_attached(
         &self,
@@ -211,7 +210,7 @@ impl Platform {
             AttachError::Refused(format!("nothing of {} was released yet: push it first", app.name))
         })?;
         let size = self.settings.processes.size(wish.size.as_deref());
-        let size = size.map_err(|unknown| AttachError::Refused(unknown.to_string()))?;
+        let size = size.map_err(AttachError::Refused)?;
         let entry = self.runs.enter(
             |name| Run {
                 app: app.id,
@@ -236,7 +235,8 @@ impl Platform {
             screen: wish.screen,
             time_limit,
         };
-        info!(app = %app.name, "{} runs {} for {}", run.name, entry.run.command, principal.name);
+        // Words of a command can be secrets: they stand in the audit, not in the server's log.
+        info!(app = %app.name, "{} runs for {}", run.name, principal.name);
         let outcome = self.target.run(&run, ends, &stop).await;
         match &outcome {
             Ok(status) => info!(app = %app.name, "{} ended with status {status}", run.name),
@@ -256,8 +256,7 @@ impl Platform {
             };
             drop(conn);
             let Some(code) = &release.code else { return Ok(None) };
-            let blueprint =
-                serde_json::from_value(code.blueprint.clone()).context("the stored blueprint is not one")?;
+            let blueprint = workload::blueprint_of(code)?;
             Ok(workload::of(self, app, &release).await?.map(|workload| (workload, blueprint)))
         };
         look.await.map_err(ours)
