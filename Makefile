@@ -6,6 +6,10 @@ SHELL = /bin/bash
 TARGET = docker
 # Rounds of each benchmark; medians are reported.
 ROUNDS = 5
+# Which benchmarks: the beginnings of their names. How many apps are released at once, and how many are watched.
+ONLY =
+APPS = 50
+DEPLOYMENTS = 1000
 # Further words for `cargo test`, as in `make test TESTS=push`.
 TESTS =
 
@@ -23,7 +27,7 @@ help:
 	@echo 'make test                    all tests, on real parts'
 	@echo 'make test-engines            those that touch the engine, on Docker Engine 29'
 	@echo 'make lint                    formatting and lints'
-	@echo 'make bench                   pushes beside the plain tools doing the same'
+	@echo 'make bench                   pushes, releases, logs beside the plain tools doing the same'
 	@echo 'make sqlx                    write .sqlx anew after a change of SQL'
 
 setup:
@@ -56,7 +60,7 @@ lint:
 
 bench:
 	@deploy/setup bench
-	@$(call with_engine,bench) tests/bench/run --rounds $(ROUNDS)
+	@$(call with_engine,bench) tests/bench/run --rounds $(ROUNDS) --only '$(ONLY)' --apps $(APPS) --deployments $(DEPLOYMENTS)
 
 sqlx:
 	@deploy/setup run

@@ -1,6 +1,7 @@
 //! What people do to apps: the changes that more than one door makes, each in one transaction.
 
 pub(crate) mod builds;
+pub(crate) mod cron;
 pub(crate) mod formation;
 pub(crate) mod images;
 pub(crate) mod pipelines;

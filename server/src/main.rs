@@ -13,18 +13,23 @@ mod doors;
 mod drains;
 mod events;
 mod git;
+mod hooks;
 mod journal;
 mod lifecycle;
 mod local;
+mod openid;
+mod passwords;
 mod pipeline;
 mod platform;
 mod queue;
 mod registry;
+mod reports;
 mod ssh;
 mod target;
 mod telemetry;
 mod transcript;
 mod web;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -58,6 +63,8 @@ async fn run() -> ExitCode {
         Command::Serve(args) => report(app::serve(*args).await.map(|ended| ended.exit_code())),
         Command::Router(settings) => report(route(*settings).await),
         Command::Admin(args) => report(app::admin::run(*args).await.map(|()| ExitCode::SUCCESS)),
+        Command::Backup(args) => report(app::backup::backup(*args).await.map(|()| ExitCode::SUCCESS)),
+        Command::Restore(args) => report(app::backup::restore(*args).await.map(|()| ExitCode::SUCCESS)),
         Command::Settings => {
             print!("{}", config::settings_page());
             ExitCode::SUCCESS

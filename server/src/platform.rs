@@ -14,7 +14,7 @@ use crate::db::apps::{self, App};
 use crate::db::releases::{self, Code};
 use crate::docker::Engine;
 use crate::domain::blueprint::Blueprint;
-use crate::domain::ids::{AppId, ReleaseId};
+use crate::domain::ids::{AppId, BuildId, ReleaseId};
 use crate::domain::names::{AppName, ProcessType};
 use crate::drains;
 use crate::git::snapshot::SnapshotLimits;
@@ -22,9 +22,11 @@ use crate::git::{Oid, Repository};
 use crate::journal::Journals;
 use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
+use crate::pipeline::cron::Clock;
 use crate::pipeline::log::LogHub;
 use crate::pipeline::rollouts::Rollouts;
 use crate::pipeline::runs::Runs;
+use crate::pipeline::unattended::Attendants;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::target::{RegistryLogin, Target};
@@ -52,9 +54,15 @@ pub(crate) struct Platform {
     pub(crate) journals: Journals,
     /// Told when log drains were added or removed.
     pub(crate) drains: drains::Changed,
-    pub(crate) cancels: Cancels,
+    pub(crate) cancels: Cancels<BuildId>,
+    /// Of release phases.
+    pub(crate) phase_cancels: Cancels<ReleaseId>,
     pub(crate) rollouts: Arc<Rollouts>,
     pub(crate) runs: Runs,
+    /// Who attends to what was started and left.
+    pub(crate) attendants: Attendants,
+    /// What starts the entries of cron on one machine.
+    pub(crate) clock: Clock,
 }
 
 impl Platform {

@@ -5,6 +5,7 @@
 
 mod copy;
 pub(crate) mod found;
+mod size;
 #[cfg(test)]
 pub(crate) mod testing;
 

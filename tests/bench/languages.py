@@ -1,12 +1,12 @@
 """Apps without a Dockerfile, beside the lifecycle of Cloud Native Buildpacks on the same base images."""
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 
+from images import docker
 from measure import fail, rounds
 from parts import clear_engine
 from pushes import ROOT, Side, lifecycle_peer, push_nothing
@@ -219,13 +219,6 @@ def newest_image(repository):
 
 def size_of(image):
     return int(docker("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
-
-
-def docker(*words):
-    ran = subprocess.run(["docker", *words], capture_output=True, text=True, env={**os.environ, "DOCKER_BUILDKIT": "0"})
-    if ran.returncode != 0:
-        fail(f"docker {words[0]}: {ran.stderr.strip()}")
-    return ran.stdout.strip()
 
 
 def clear():

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import sys
 
 
 def rounds(count, ours, theirs):
@@ -34,6 +33,15 @@ class Report:
             line["peer_rounds"] = [round(value, 3) for value in theirs]
         line["rounds"] = [round(value, 3) for value in ours]
         line.update(more or {})
+        self.write(line)
+
+    def add_failure(self, bench, failure):
+        self.write({"bench": bench, "unit": "", "ours": "failed", "peer": None, "ratio": None, "why": str(failure)})
+
+    def has_failures(self):
+        return any("why" in line for line in self.lines)
+
+    def write(self, line):
         self.lines.append(line)
         text = json.dumps(line)
         print(text, flush=True)
@@ -49,5 +57,9 @@ class Report:
         return "\n" + "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
+class Failed(SystemExit):
+    """Ends a bench; those after it are measured all the same."""
+
+
 def fail(text):
-    sys.exit(f"bench: {text}")
+    raise Failed(f"bench: {text}")

@@ -21,8 +21,8 @@ READY_SECONDS = 240
 STOP_SECONDS = 60
 # Seconds for one answer of the API.
 API_SECONDS = 60
-# Quiet seconds before memory is read.
-IDLE_SECONDS = 10
+# Seconds for one verb, which may wait for a release.
+VERB_SECONDS = 300
 # Settings of the caller's that are meant for another platform.
 FOREIGN = ("SLIPWAY_", "DATABASE_URL", "GIT_")
 
@@ -126,7 +126,7 @@ class Platform(Part):
         self.binary, self.folder = binary, folder
         # Who sets this needs it for downloads, and so do builds.
         self.extra_ca = os.environ.get("SSL_CERT_FILE")
-        self.more = {"SLIPWAY_BUILD_EXTRA_CA": self.extra_ca, "SLIPWAY_BASE_IMAGES": base_images}
+        self.more = {"SLIPWAY_BUILD_EXTRA_CA": self.extra_ca, "SLIPWAY_BASE_IMAGES": base_images, "SLIPWAY_HOOK_NETWORKS": "127.0.0.0/8"}
         self.more = {name: str(value) for name, value in self.more.items() if value}
         folder.mkdir()
         folder.chmod(0o711)
@@ -134,6 +134,16 @@ class Platform(Part):
         self.http, self.ssh, self.apps = free_port(), free_port(), free_port()
 
     def start(self):
+        self.serve()
+        admin = [self.binary, "admin", "bench"]
+        made = subprocess.run(admin, env=environment(SLIPWAY_DATA_DIR=str(self.data)), check=True, capture_output=True, text=True)
+        self.token = made.stdout.strip()
+        key = make_key(self.folder)
+        self.api("POST", "/account/keys", {"public_key": key.with_suffix(".pub").read_text()})
+        doors = self.api("GET", "/platform")
+        self.config = write_ssh_config(self.folder, self.ssh, doors["ssh_user"], key, doors["ssh_host_keys"][0])
+
+    def serve(self):
         self.process = Process(
             [self.binary, "serve"], self.folder / "log",
             environment(
@@ -143,21 +153,40 @@ class Platform(Part):
             ),
         )
         self.process.wait_for("Slipway", lambda: answers(f"http://127.0.0.1:{self.http}/readyz"))
-        admin = [self.binary, "admin", "bench"]
-        made = subprocess.run(admin, env=environment(SLIPWAY_DATA_DIR=str(self.data)), check=True, capture_output=True, text=True)
-        self.token = made.stdout.strip()
-        key = make_key(self.folder)
-        self.api("POST", "/account/keys", {"public_key": key.with_suffix(".pub").read_text()})
-        doors = self.api("GET", "/platform")
-        self.config = write_ssh_config(self.folder, self.ssh, doors["ssh_user"], key, doors["ssh_host_keys"][0])
+
+    def restart(self):
+        self.process.stop()
+        self.serve()
 
     def stop(self):
         super().stop()
         for pid in processes_with(f"--socket={self.data}/"):
             os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(FileNotFoundError):
-            state = json.loads((self.data / "state.json").read_text())
-            clear_engine(f"dev.slipway.platform={state['platform']}", f"127.0.0.1:{state['ports']['registry']}/")
+            clear_engine(f"dev.slipway.platform={self.name()}", f"{self.registry_address()}/")
+
+    def words(self, *verb):
+        """A verb on the command line, for who has `verbs_env`."""
+        return [str(self.binary), *verb]
+
+    def verbs_env(self):
+        return environment(SLIPWAY_URL=f"http://127.0.0.1:{self.http}", SLIPWAY_TOKEN=self.token)
+
+    def verb(self, *words):
+        ran = subprocess.run(self.words(*words), env=self.verbs_env(), capture_output=True, text=True, timeout=VERB_SECONDS)
+        if ran.returncode != 0:
+            fail(f"slipway {' '.join(words)}: {ran.stdout.strip()} {ran.stderr.strip()}")
+        return ran.stdout
+
+    def name(self):
+        return self.state()["platform"]
+
+    def registry_address(self):
+        """Where its images are, as the engine names them."""
+        return self.more.get("SLIPWAY_REGISTRY") or f"127.0.0.1:{self.state()['ports']['registry']}"
+
+    def state(self):
+        return json.loads((self.data / "state.json").read_text())
 
     def api(self, method, path, body=None):
         request = urllib.request.Request(
@@ -179,13 +208,7 @@ class Platform(Part):
 
     def repository(self, name):
         """Where the app's images are, as the engine names them."""
-        state = json.loads((self.data / "state.json").read_text())
-        return f"127.0.0.1:{state['ports']['registry']}/slipway/{name}"
-
-    def idle_rss_mb(self):
-        """Resident memory of the server, and of the apps' router: what both share is counted once."""
-        time.sleep(IDLE_SECONDS)
-        return rss_mb(self.process.child.pid), sum(map(rss_mb, processes_with(f"--socket={self.data}/")))
+        return f"{self.registry_address()}/slipway/{name}"
 
 
 def clear_engine(label, images):
@@ -200,14 +223,6 @@ def clear_engine(label, images):
     names = [name for name in docker("images", "--format", "{{.Repository}}:{{.Tag}}") if name.startswith(images)]
     if names:
         docker("rmi", *names)
-
-
-def rss_mb(pid):
-    """The proportional set size: they are one program, whose pages both hold."""
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
 
 
 def processes_with(word):

@@ -1,27 +1,35 @@
 # Part of ./cluster: has the programs, by Go into the user's cache and by apt.
 # shellcheck shell=bash disable=SC2154
 
-# Builds the parts of Kubernetes unless they are there. Atomic: a build that was
-# interrupted leaves nothing that looks like a whole one.
+# Builds what is not there yet. Atomic: a build that was interrupted leaves nothing
+# that looks like a whole one.
 build() {
-    [[ -x $bin/kubelet ]] && return
+    [[ ! -x $bin/kubelet || ! -x $metrics_bin/metrics-server ]] || return 0
     command -v go >/dev/null || fail "Building the cluster needs Go 1.24 or later (https://go.dev/dl); it fetches the version that it wants."
     mkdir -p "$cache"
     exec 8>"$cache/lock"
     flock 8
-    [[ -x $bin/kubelet ]] && return
+    [[ -x $bin/kubelet ]] || build_kubernetes
+    [[ -x $metrics_bin/metrics-server ]] || build_metrics
+    exec 8>&-
+}
+
+build_kubernetes() {
     local started=$SECONDS work
     work=$(mktemp --directory "$cache/build.XXXXXX")
     say "Building Kubernetes $version once into $bin: five minutes on two cores if nothing is cached."
     (cd "$here" && CGO_ENABLED=0 nice go build -p 2 -ldflags="$(version_flags)" -o "$work/" \
         k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kube-proxy,kubectl})
     make_pause_image "$work"
-    rm -rf "$bin"
-    mkdir -p "$(dirname "$bin")"
-    chmod 755 "$work"
-    mv "$work" "$bin"
-    exec 8>&-
+    put_in_place "$work" "$bin"
     say "Built after $((SECONDS - started)) s."
+}
+
+put_in_place() {
+    rm -rf "$2"
+    mkdir -p "$(dirname "$2")"
+    chmod 755 "$1"
+    mv "$1" "$2"
 }
 
 # Without these the programs call themselves v0.0.0.

@@ -10,9 +10,7 @@ make_network() {
     local net=${SLIPWAY_CLUSTER_NET:-$(free_network)}
     [[ -z $(ip -4 route show root "$net.0/22") ]] ||
         fail "Something on this machine uses $net.0/22 already: set SLIPWAY_CLUSTER_NET to a free network, or to none."
-    local prefix=${net%.*} third=${net##*.}
-    host_address=$net.1 node_address=$net.2
-    services=$prefix.$((third + 1)).0/24 pods=$prefix.$((third + 2)).0/23
+    name_addresses "$net"
     ip netns add "$netns"
     ip link add "$link" type veth peer name up0 netns "$netns"
     ip address add "$host_address/30" dev "$link"
@@ -25,6 +23,12 @@ make_network() {
     ip route add "$pods" via "$node_address"
     exec 7>&-
     nsenter --net="/run/netns/$netns" sysctl --quiet --write net.ipv4.ip_forward=1
+}
+
+name_addresses() {
+    local prefix=${1%.*} third=${1##*.}
+    host_address=$1.1 node_address=$1.2
+    services=$prefix.$((third + 1)).0/24 pods=$prefix.$((third + 2)).0/23
 }
 
 free_network() {
@@ -70,27 +74,32 @@ write_configuration() {
     write_kube_proxy
 }
 
-# The token is the cluster's administrator; the second certificate is the API
-# server's towards the kubelet, which trusts just that one.
+# The token is the cluster's administrator; the two certificates are the API
+# server's, towards the kubelet and towards the API servers that it answers for,
+# each of which trusts just that one.
 make_keys() {
+    local towards
     (umask 077 && printf '%s,admin,1,"system:masters"\n' "$(openssl rand -hex 24)" >"$dir/pki/tokens.csv")
     openssl genrsa -out "$dir/pki/accounts.key" 2048 2>/dev/null
-    openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=kube-apiserver \
-        -keyout "$dir/pki/to-kubelet.key" -out "$dir/pki/to-kubelet.crt" 2>/dev/null
+    for towards in kubelet aggregated; do
+        openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=kube-apiserver \
+            -keyout "$dir/pki/to-$towards.key" -out "$dir/pki/to-$towards.crt" 2>/dev/null
+    done
 }
 
-# The API server makes its own certificate: the file holds it and its issuer.
+# For the API server at a port ($1), which makes its own certificate: the file ($2)
+# holds it and its issuer.
 write_kubeconfig() {
-    awk '/BEGIN/ { n++ } n == 2' "$dir/pki/apiserver.crt" >"$dir/pki/ca.crt"
-    (umask 077 && cat >"$dir/kubeconfig") <<YAML
+    awk '/BEGIN/ { n++ } n == 2' "$2" >"${2%/*}/ca.crt"
+    (umask 077 && cat >"$3") <<YAML
 apiVersion: v1
 kind: Config
 current-context: slipway-test
 clusters:
 - name: slipway-test
   cluster:
-    server: https://$node_address:6443
-    certificate-authority-data: $(base64 --wrap=0 <"$dir/pki/ca.crt")
+    server: https://$node_address:$1
+    certificate-authority-data: $(base64 --wrap=0 <"${2%/*}/ca.crt")
 users:
 - name: admin
   user:
@@ -99,6 +108,7 @@ contexts:
 - name: slipway-test
   context: {cluster: slipway-test, user: admin}
 YAML
+    if [[ -n ${SUDO_UID:-} ]]; then chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$3"; fi
 }
 
 # containerd runs these outside of the cluster's network namespace; pods' links
@@ -179,6 +189,7 @@ podLogsDir: $dir/pod-logs
 volumePluginDir: $dir/volume-plugins
 clusterDNS: [$node_address]
 clusterDomain: cluster.local
+maxPods: 250
 registryPullQPS: 0
 serializeImagePulls: false
 nodeStatusUpdateFrequency: 5s
@@ -202,13 +213,14 @@ write_env() {
     cat >"$dir/env.new" <<ENV
 KUBECONFIG=$dir/kubeconfig
 SLIPWAY_TEST_KUBECONFIG=$dir/kubeconfig
+SLIPWAY_CLUSTER_DIR=$dir
 SLIPWAY_CLUSTER_REGISTRY=$registry
 SLIPWAY_CLUSTER_HOST=$host_address
 SLIPWAY_CLUSTER_BIN=$bin
 SLIPWAY_CLUSTER_CONTAINERD=$run/containerd.sock
 ENV
     if [[ -n ${SUDO_UID:-} ]]; then
-        chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$dir/kubeconfig" "$dir/env.new"
+        chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$dir/env.new"
     fi
     mv "$dir/env.new" "$dir/env"
 }

@@ -149,7 +149,12 @@ impl App {
     }
 
     pub fn traffic(&self) -> Traffic {
-        self.platform.traffic(&self.name)
+        self.platform.traffic(&self.name, "/")
+    }
+
+    /// Requests whose answers take a moment, so that some are on their way at any time.
+    pub fn slow_traffic(&self) -> Vec<Traffic> {
+        (0..4).map(|_| self.platform.traffic(&self.name, "/slow")).collect()
     }
 
     pub fn containers(&self) -> Vec<String> {

@@ -11,6 +11,7 @@ use crate::http::Ask;
 use crate::parts::{Setting, engine_or_skip, skip};
 use crate::platform::{Platform, Start};
 use crate::proxy::{Behind, Proxy};
+use crate::pushing::Pushing;
 use crate::traffic::Traffic;
 use crate::wait::{LONG, until, wait_for};
 
@@ -124,6 +125,28 @@ impl Cluster {
         self.kubectl(&["get", "deployment", deployment, "-o", path])
     }
 
+    /// How many processes a Deployment is asked to run.
+    pub fn replicas(&self, deployment: &str) -> String {
+        self.kubectl(&["get", "deployment", deployment, "-o", "jsonpath={.spec.replicas}"])
+    }
+
+    /// Prints how many processes a Deployment is asked to run, now and whenever it changes.
+    pub fn watch_replicas(&self, deployment: &str) -> Pushing {
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.namespace, "get", "deployment"]);
+        command.args([deployment, "--watch", "-o", "jsonpath={.spec.replicas}{\"\\n\"}"]);
+        Pushing::start(command)
+    }
+
+    /// Whether there is something that measures pods; if not, that was said to be why the story is skipped.
+    pub fn measures(&self) -> bool {
+        let measures = self.kubectl(&["get", "apiservices", "-o", "name"]).contains("v1beta1.metrics.k8s.io");
+        if !measures {
+            skip("the cluster has no metrics-server");
+        }
+        measures
+    }
+
     /// Pods that are not on their way out, by name.
     pub fn pods(&self) -> Vec<String> {
         let listed: Value =
@@ -146,7 +169,7 @@ impl Cluster {
 
     /// Requests to a Service, one after the other.
     pub fn traffic(&self, service: &str) -> Traffic {
-        Traffic::at(self.address_of(service), service.to_owned())
+        Traffic::at(self.address_of(service), service.to_owned(), "/")
     }
 
     /// Asks the Service of a process type for `path`, at its own address.

@@ -17,14 +17,25 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn of(folder: &Path, engine: &Engine) -> Self {
-        let shell = Command::new("sh")
+        let mut clear = Command::new("sh");
+        clear
             .args(["-c", SCRIPT, "slipway-test-guard"])
             .env("FOLDER", folder)
-            .env("DOCKER_HOST", &engine.host)
-            .stdin(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .expect("a shell");
+            .env("DOCKER_HOST", &engine.host);
+        Self::waiting(clear)
+    }
+
+    /// Runs this in the end.
+    pub(crate) fn that(last: &Command) -> Self {
+        let mut wait = Command::new("sh");
+        wait.args(["-c", "read -r _ || :; exec \"$@\" >&2 </dev/null", "slipway-test-guard"])
+            .arg(last.get_program())
+            .args(last.get_args());
+        Self::waiting(wait)
+    }
+
+    fn waiting(mut shell: Command) -> Self {
+        let shell = shell.stdin(Stdio::piped()).process_group(0).spawn().expect("a shell");
         Self { shell }
     }
 }

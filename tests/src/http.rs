@@ -44,8 +44,14 @@ impl<'a> Ask<'a> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(self.text().as_bytes())?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
+        let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        // Some servers keep the connection, whatever they are asked.
+        while !is_whole(&bytes) {
+            match stream.read(&mut piece)? {
+                0 => break,
+                read => bytes.extend_from_slice(&piece[..read]),
+            }
+        }
         drop(stream.shutdown(Shutdown::Both));
         read(&bytes).ok_or_else(|| std::io::Error::other("the answer was cut off"))
     }
@@ -64,6 +70,16 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// Whether all is there that the head declares.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let declared = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    declared
+        .and_then(|length| length.trim().parse::<usize>().ok())
+        .is_some_and(|length| bytes.len() >= end + 4 + length)
+}
+
 fn read(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
@@ -73,7 +89,7 @@ fn read(bytes: &[u8]) -> Option<Answer> {
         true => unchunked(body)?,
         false => body.to_owned(),
     };
-    let declared = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let declared = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     if declared.is_some_and(|length| length.trim().parse() != Ok(body.len())) && !text.contains('\u{fffd}') {
         return None;
     }

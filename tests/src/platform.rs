@@ -230,11 +230,30 @@ impl Platform {
         Ask { method, host: "127.0.0.1", path, headers, body }.send(self.ports.http)
     }
 
+    /// Sends something to an address of the platform as a stranger would, with these headers.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<Answer> {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Ask { method: "POST", host: "127.0.0.1", path, headers, body: Some(body.to_owned()) }
+            .send(self.ports.http)
+    }
+
     /// Opens an address of the platform as a stranger would, with these headers.
     pub fn open(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let ask = Ask { method: "GET", host: "127.0.0.1", path, headers, body: None };
         ask.send(self.ports.http).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// Where browsers find it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.http)
+    }
+
+    /// A link that signs `name` in at the web page once.
+    pub fn sign_in_link(&self, name: &str) -> String {
+        let made = self.server().command("admin").args([name, "--link"]).output().expect("slipway admin");
+        assert!(made.status.success(), "slipway admin: {}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8_lossy(&made.stdout).trim().to_owned()
     }
 
     /// Reads the API as the admin.
@@ -255,8 +274,8 @@ impl Platform {
         Ask::get(&format!("{app}.localhost:{}", self.ports.apps), path).send(self.ports.apps)
     }
 
-    pub fn traffic(&self, app: &str) -> Traffic {
-        Traffic::start(self.ports.apps, format!("{app}.localhost:{}", self.ports.apps))
+    pub fn traffic(&self, app: &str, path: &'static str) -> Traffic {
+        Traffic::start(self.ports.apps, format!("{app}.localhost:{}", self.ports.apps), path)
     }
 
     pub fn server(&self) -> MutexGuard<'_, Server> {

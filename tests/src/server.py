@@ -23,6 +23,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "bye")
             print("crashing as asked", flush=True)
             os._exit(7)
+        elif self.path == "/slow":
+            time.sleep(0.3)
+            self.answer(200, text("answer"))
         elif self.path == "/sicken":
             global BEHAVIOUR
             self.answer(200, BEHAVIOUR)

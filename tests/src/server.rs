@@ -60,6 +60,11 @@ impl Server {
         command
     }
 
+    /// What `slipway <verb> <words>` says on the server's own machine, with its settings.
+    pub fn by_hand(&self, verb: &str, words: &[&str]) -> Said {
+        Said::of(&self.command(verb).args(words).stdin(Stdio::null()).output().expect("slipway"))
+    }
+
     /// What another server on the same folder says before it ends.
     pub fn second(&self) -> Said {
         Said::of(&self.command("serve").stdin(Stdio::null()).output().expect("slipway serve"))

@@ -1,15 +1,11 @@
 //! The other end of a log drain: a real TLS listener that speaks syslog or HTTP.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use crate::tls::{self, Listener, Tls};
 
 /// What a drain speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,51 +24,21 @@ pub struct Sink {
     refusing: Arc<AtomicBool>,
 }
 
-type Tls = StreamOwned<ServerConnection, TcpStream>;
-
 impl Sink {
     /// Listens with the certificate that [`Sink::certificate`] has made in `folder`.
     pub fn listen(folder: &Path, speaks: Speaks) -> Self {
-        let chain = vec![CertificateDer::from_pem_file(folder.join("cert.pem")).expect("a certificate")];
-        let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).expect("a key");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions of TLS")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate and its key");
-        let config = Arc::new(config);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
+        let listener = Listener::with(folder);
+        let port = listener.port;
         let sink =
             Self { speaks, port, got: Arc::default(), heads: Arc::default(), refusing: Arc::default() };
         let accepting = sink.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-                let sink = accepting.clone();
-                std::thread::spawn(move || sink.serve(StreamOwned::new(connection, stream)));
-            }
-        });
+        listener.serve(move |stream| accepting.serve(stream));
         sink
     }
 
     /// Makes a certificate for `localhost` that signs itself; its file.
     pub fn certificate(folder: &Path) -> PathBuf {
-        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-            .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.expect("openssl").success(), "openssl made no certificate");
-        cert
+        tls::certificate(folder)
     }
 
     pub fn url(&self) -> String {

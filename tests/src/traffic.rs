@@ -25,17 +25,17 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn start(port: u16, host: String) -> Self {
-        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), host)
+    pub(crate) fn start(port: u16, host: String, path: &'static str) -> Self {
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), host, path)
     }
 
-    pub(crate) fn at(address: SocketAddr, host: String) -> Self {
+    pub(crate) fn at(address: SocketAddr, host: String, path: &'static str) -> Self {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let (written, stopped) = (Arc::clone(&counts), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let answer = Ask::get(&host, "/").send_to(address);
+                let answer = Ask::get(&host, path).send_to(address);
                 let mut counts = written.lock().unwrap_or_else(PoisonError::into_inner);
                 match answer {
                     Ok(answer) if answer.status == 200 => {

@@ -40,6 +40,7 @@ fn scales_and_survives(app: &App) {
         .says("done, now running web at 3:standard, worker at 1:standard");
     assert_eq!(until_running(app, "web", 3).len() + until_running(app, "worker", 1).len(), 4);
     assert_eq!(app.current(), 1, "scaling made a release");
+    app.until_logged("slipway[api]: Scaled to web@3:standard worker@1:standard by user root");
     app.verb(&["ps:wait"]).ok().says("v1 runs on 4 processes");
     app.verb(&["ps"]).ok().says("=== web (standard)").says("=== worker (standard)");
 
@@ -87,12 +88,16 @@ fn scaling_up_and_down_costs_no_request() {
     app.push(Door::Ssh).ok();
     let traffic = app.traffic();
     traffic.until_answers("one", 5);
+    let slow = app.slow_traffic();
     for round in 0..2 {
         app.verb(&["ps:scale", "web=3"]).ok();
         app.until_containers(3);
         traffic.until_answers("one", 20 + 40 * round);
         app.verb(&["ps:scale", "web=1"]).ok();
         traffic.until_answers("one", 40 + 40 * round);
+    }
+    for traffic in slow {
+        assert_eq!(traffic.stop().failures, Vec::<String>::new());
     }
     assert_eq!(traffic.stop().failures, Vec::<String>::new());
     app.until_containers(1);
@@ -107,6 +112,7 @@ fn a_restart_replaces_the_processes_and_costs_no_request() {
     let traffic = app.traffic();
     traffic.until_answers("one", 5);
     app.verb(&["ps:restart", "web"]).ok().says("Restarting web of restarted... done");
+    app.until_logged("slipway[api]: Restarted web by user root");
     let after = app.until_containers(3);
     assert_eq!(after.iter().filter(|id| before.contains(id)).count(), 1, "the worker alone stayed");
     app.verb(&["ps:restart", "web.2"]).ok();
@@ -174,6 +180,7 @@ fn a_scaling_that_fails_leaves_everything_as_it_was() {
         .refused("out of oil")
         .says("worker.1 ended with exit status 5")
         .says("The formation stays web=1:standard worker=0:standard");
+    app.verb(&["ps:scale"]).ok().says("web=1:standard worker=0:standard");
     assert_eq!(app.until_containers(1), serving);
     assert_eq!(app.answer_now(), "one");
     app.verb(&["ps:autoscale", "web", "--min", "1", "--max", "3"])
@@ -221,15 +228,15 @@ fn on_a_cluster_a_number_set_with_kubectl_stays_until_somebody_scales() {
     cluster.until_pods(2);
     app.answer("two");
     app.push(Door::Ssh).ok();
-    assert_eq!(replicas(&cluster, "by-hand-web"), "2", "a release took it back");
+    assert_eq!(cluster.replicas("by-hand-web"), "2", "a release took it back");
     // Something else is put back, the number is not.
     cluster.kubectl(&["delete", "service", "by-hand"]);
     until("the Service to be back", LONG, || {
         cluster.kubectl(&["get", "services", "-o", "name"]).contains("by-hand")
     });
-    assert_eq!(replicas(&cluster, "by-hand-web"), "2", "the upkeep took it back");
+    assert_eq!(cluster.replicas("by-hand-web"), "2", "the upkeep took it back");
     app.verb(&["ps:scale", "web=1"]).ok();
-    assert_eq!(replicas(&cluster, "by-hand-web"), "1");
+    assert_eq!(cluster.replicas("by-hand-web"), "1");
     cluster.until_pods(1);
 }
 
@@ -249,10 +256,10 @@ fn on_a_cluster_web_is_autoscaled_by_its_cpus() {
     app.verb(&["ps:scale", "web=1"]).refused("web is autoscaled, from 2 to 3 processes");
     app.answer("two");
     app.push(Door::Ssh).ok();
-    assert_eq!(replicas(&cluster, "elastic-web"), "2", "the release took the number back");
+    assert_eq!(cluster.replicas("elastic-web"), "2", "the release took the number back");
     app.verb(&["ps:autoscale", "web", "--off"]).ok().says("now running web at 2:standard");
     assert_eq!(cluster.kubectl(&["get", "hpa", "-o", "name"]), "");
-    assert_eq!(replicas(&cluster, "elastic-web"), "2");
+    assert_eq!(cluster.replicas("elastic-web"), "2");
     app.verb(&["ps:scale", "web=1"]).ok();
     cluster.until_pods(1);
 }
@@ -292,8 +299,4 @@ fn on_a_cluster_processes_are_restarted_stopped_and_sized() {
     app.verb(&["ps:stop", "worker"]).ok();
     app.verb(&["ps:scale"]).ok().says("web=1:small worker=0:standard");
     cluster.until_pods(1);
-}
-
-fn replicas(cluster: &Cluster, deployment: &str) -> String {
-    cluster.kubectl(&["get", "deployment", deployment, "-o", "jsonpath={.spec.replicas}"])
 }

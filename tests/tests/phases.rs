@@ -149,6 +149,51 @@ fn a_rollback_ends_the_release_phase_that_runs() {
     app.until_containers(1);
 }
 
+/// `builds:cancel`, and the push after it that takes its place; `serving` says what runs.
+fn cancels<T: PartialEq + std::fmt::Debug>(app: &App, serving: impl Fn() -> T) {
+    app.push(Door::Ssh).ok();
+    let before = serving();
+    app.write("migrate", WAITS);
+    app.answer("two");
+    let mut push = app.start_push(Door::Ssh, &["main"]);
+    push.until_says("begun with two");
+    app.verb(&["builds:cancel"]).ok().says("Canceling build #2... done");
+    push.end().refused("v2 is not live: canceled by root in its release phase").says("No process was moved");
+    assert_eq!(app.release(2)["phases"][0]["status"], "canceled");
+    assert_eq!(app.current(), 1);
+    assert_ne!(app.remote_ref("refs/heads/main"), Some(app.head()));
+    until("what ran before to be all that runs", LONG, || serving() == before);
+    app.verb(&["builds:cancel", "2"]).refused("cannot be canceled any more");
+    app.verb(&["builds:cancel"]).refused("there is nothing to cancel");
+
+    let mut push = app.start_push(Door::Http, &["main"]);
+    push.until_says("begun with two");
+    app.write("migrate", "echo migrated\n");
+    app.answer("three");
+    app.push_with(Door::Ssh, &["--push-option=cancel-running", "main"]).ok().says("Canceled build 3");
+    push.end().refused("v3 is not live: canceled by root in its release phase");
+    assert_eq!(app.current(), 4);
+}
+
+#[test]
+fn a_release_phase_that_is_canceled_is_ended_and_moves_nothing() {
+    let Some(platform) = Platform::shared() else { return };
+    let app = phased(platform.app("phase-canceled").answering("one"), "echo migrated\n");
+    cancels(&app, || app.containers());
+    assert_eq!(app.answer_now(), "three");
+    app.until_containers(1);
+}
+
+#[test]
+fn on_a_cluster_a_release_phase_that_is_canceled_is_ended_and_moves_nothing() {
+    let Some(cluster) = Cluster::namespace("canceled") else { return };
+    let Some(platform) = cluster.platform().start() else { return };
+    let app = phased(platform.app("halted").answering("one"), "echo migrated\n");
+    cancels(&app, || cluster.pods());
+    until("the new answer", LONG, || cluster.browse("halted", "/") == "three");
+    until("the Jobs to be gone", SHORT, || cluster.kubectl(&["get", "jobs", "-o", "name"]).is_empty());
+}
+
 #[test]
 fn a_release_phase_whose_server_was_killed_goes_on_and_runs_once() {
     let Some(platform) = Platform::start() else { return };

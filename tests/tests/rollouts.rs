@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use slipway_tests::{App, Door, LONG, Platform, SHORT, until, wait_for};
+use slipway_tests::{App, Cluster, Door, LONG, OwnEngine, Platform, SHORT, SecondServer, until, wait_for};
 
 /// An app whose v1 is live and whose next commit behaves badly.
 fn misbehaving(name: &str, behaviour: &str) -> Option<App> {
@@ -187,4 +187,69 @@ fn a_process_that_crashes_later_is_started_again_and_counted() {
     until("the app to answer again", LONG, || app.answer_now() == "good");
     app.verb(&["ps"]).ok().says("web.1").says("restarted once").says("v1");
     app.verb(&["logs"]).ok().says("crashing as asked");
+}
+
+#[test]
+fn an_engine_that_restarts_in_mid_rollout_fails_no_release() {
+    let Some(own) = OwnEngine::start() else { return };
+    let Some(platform) = Platform::with("SLIPWAY_HEALTH_DEADLINE", "60s").on(own.engine.clone()).start()
+    else {
+        return;
+    };
+    let app = platform.app("engine-restarted").answering("one");
+    app.push(Door::Ssh).ok();
+    app.write("behaviour", "slow");
+    app.answer("two");
+    let mut push = app.start_push(Door::Ssh, &["main"]);
+    push.until_says("Launching v2");
+    app.until_containers(2);
+    own.restart();
+    push.end()
+        .ok()
+        .says("v2 is recorded; its rollout goes on when the target is back")
+        .says("main -> refs/builds/2");
+    app.until_current(2);
+    until("the new answer", LONG, || app.answer_now() == "two");
+    until("the branch to move", LONG, || app.remote_ref("refs/heads/main") == Some(app.head()));
+    app.until_containers(1);
+    assert_eq!((app.releases().len(), app.builds().len()), (2, 2));
+    assert_eq!(app.build(2)["state"], "succeeded");
+}
+
+#[test]
+fn an_api_server_that_restarts_in_mid_rollout_fails_no_release_and_costs_no_request() {
+    let Some(cluster) = Cluster::namespace("api-restarted") else { return };
+    let Some(server) = SecondServer::start() else { return };
+    let Some(platform) = cluster.platform_over(&server.kubeconfig()).start() else { return };
+    let app = platform.app("steady").answering("one");
+    app.push(Door::Ssh).ok();
+    let traffic = cluster.traffic("steady");
+    traffic.until_answers("one", 5);
+    app.write("behaviour", "slow");
+    app.answer("two");
+    let mut push = app.start_push(Door::Ssh, &["main"]);
+    push.until_says("web: 1 of 1 updated");
+    server.kill();
+    push.end()
+        .ok()
+        .says("the Kubernetes API server did not answer")
+        .says("v2 is recorded; its rollout goes on when the target is back")
+        .says("main -> refs/builds/2");
+    server.start_again();
+    app.until_current(2);
+    traffic.until_answers("two", 5);
+    assert_eq!(traffic.stop().failures, Vec::<String>::new());
+    until("the branch to move", LONG, || app.remote_ref("refs/heads/main") == Some(app.head()));
+    cluster.until_pods(1);
+    assert_eq!((app.releases().len(), app.builds().len()), (2, 2));
+
+    // One that is back soon is waited for.
+    app.answer("three");
+    let mut push = app.start_push(Door::Http, &["main"]);
+    push.until_says("Launching v3");
+    server.kill();
+    server.start_again();
+    push.end().ok();
+    app.until_current(3);
+    until("the newest answer", LONG, || cluster.browse("steady", "/") == "three");
 }

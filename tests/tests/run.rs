@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use slipway_tests::{App, Attached, Cluster, Door, LONG, Platform, Said, until};
+use slipway_tests::{App, Attached, Cluster, Door, LONG, Platform, Said, Server, until};
 
 /// An app that runs, on the target of this story.
 fn app(platform: &Arc<Platform>, name: &str) -> App {
@@ -142,6 +142,62 @@ fn ends(app: &App) {
     verb(app, &["run", "--time-limit", "2s", "sleep", "1000"]).refused("its time limit");
 }
 
+/// Waits for the name that a line of `run:detached` tells.
+fn detached(app: &App, line: &[&str]) -> String {
+    let said = verb(app, &[&["run:detached"], line].concat());
+    let name = said.ok().out.split_whitespace().find(|word| word.starts_with("run."));
+    name.expect("a name").to_owned()
+}
+
+fn left(app: &App) {
+    let name = detached(
+        app,
+        &["-e", "WHO=ada", "'echo begun for $WHO: $GREETING; while sleep 1; do echo still here; done'"],
+    );
+    app.until_logged(&format!("app[{name}]: begun for ada: hello"));
+    verb(app, &["run:list"]).ok().says(&name).says("while sleep 1").says("root (detached)");
+    // Whoever may not run anything does not read the words of others.
+    let viewer = app.platform().person(&format!("vera-{}", app.name), "viewer");
+    let words = ["run:list", "--app", &app.name];
+    viewer.verb(&words).ok().says(&name).says_not("while sleep 1");
+    let as_viewer = app.platform().ask("GET", &format!("/apps/{}/runs", app.name), &viewer.token, None);
+    assert_eq!((as_viewer.status, &as_viewer.json()[0]["command"]), (200, &serde_json::Value::Null));
+    viewer.verb(&["run:detached", "--app", &app.name, "true"]).refused("this takes a deployer");
+
+    // It survives the servers that have attended to it, which go on reading what it writes, and nothing twice.
+    let lines = || app.logs(&["-n", "1500"]).matches("still here").count();
+    let at_once: fn(&mut Server) = Server::kill;
+    let in_good_time = |server: &mut Server| {
+        server.stop();
+    };
+    for end in [at_once, in_good_time] {
+        end(&mut app.platform().server());
+        app.platform().server().start();
+        app.platform().server().until_ready();
+        verb(app, &["run:list"]).ok().says(&name);
+        let so_far = lines();
+        until("it to be heard of again", LONG, || lines() > so_far + 2);
+    }
+    verb(app, &["run:stop", &name]).ok().says(&format!("Stopped {name}"));
+    let logs = app.until_logged(&format!("slipway[{name}]: Process ended: it was stopped by root"));
+    assert_eq!(logs.matches("begun for ada").count(), 1, "{logs}");
+    assert!(!logs.contains("while sleep 1"), "the words of a run stand in the log");
+    until("it to be gone", LONG, || app.get("/runs").as_array().is_some_and(Vec::is_empty));
+    verb(app, &["run:stop", &name]).refused("`run:list` lists");
+
+    let name = detached(app, &["'echo one; exit 3'"]);
+    let logs = app.until_logged(&format!("slipway[{name}]: Process ended with exit status 3"));
+    assert!(logs.contains(&format!("app[{name}]: one")), "{logs}");
+    let name = detached(app, &["--time-limit", "3s", "--size", "small", "sleep", "1000"]);
+    app.until_logged(&format!("slipway[{name}]: Process did not end within 3s, and was stopped"));
+    let name = detached(app, &["no-such-program"]);
+    app.until_logged(&format!("slipway[{name}]: Process "));
+    verb(app, &["run:detached", "--size", "colossal", "true"]).refused("there is no size `colossal`");
+    let noted =
+        "SELECT count(*) FROM audit WHERE action = 'run:detached' AND detail ->> 'command' LIKE '%sleep%'";
+    assert_ne!(app.platform().sql(noted), "0");
+}
+
 fn inside(app: &App) {
     assert_eq!(verb(app, &["ps:exec", "cat", "/app/answer"]).ok().out.trim(), "one");
     assert_eq!(verb(app, &["ps:exec", "'exit 3'"]).status, 3);
@@ -180,6 +236,24 @@ fn a_run_ends_when_it_is_stopped_or_left_or_late_on_one_machine() {
 #[test]
 fn a_run_ends_when_it_is_stopped_or_left_or_late_on_a_cluster() {
     on_a_cluster("run-ends", ends);
+}
+
+#[test]
+fn a_run_that_is_left_goes_on_without_client_and_server_on_one_machine() {
+    let Some(platform) = Platform::with("SLIPWAY_SIZES", "small=0.1:96MiB").start() else { return };
+    let app = app(&platform, "run-left");
+    left(&app);
+    app.until_containers(1);
+}
+
+#[test]
+fn a_run_that_is_left_goes_on_without_client_and_server_on_a_cluster() {
+    let Some(cluster) = Cluster::namespace("run-left") else { return };
+    let Some(platform) = cluster.platform().with("SLIPWAY_SIZES", "small=0.1:96MiB").start() else { return };
+    let app = app(&platform, "run-left");
+    left(&app);
+    until("no Job to be left", LONG, || cluster.kubectl(&["get", "jobs", "-o", "name"]).is_empty());
+    cluster.until_pods(1);
 }
 
 #[test]

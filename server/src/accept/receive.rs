@@ -221,7 +221,7 @@ impl Push {
             detached: options.detach,
             no_cache: options.no_cache,
         };
-        self.platform.accept(&self.app, &self.principal, &self.repository, &wish).await
+        self.platform.accept(&self.app, (&self.principal).into(), &self.repository, &wish).await
     }
 
     async fn cancel_running(&self, accepted: &Accepted, reply: &mut Reply<Output>) -> anyhow::Result<()> {

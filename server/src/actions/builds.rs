@@ -11,9 +11,9 @@ use tracing::warn;
 use super::ActionError;
 use crate::db::apps::App;
 use crate::db::builds::{self, Build, Cancel, NewBuild};
-use crate::db::{app_lock, audit, jobs};
-use crate::domain::access::Principal;
-use crate::domain::ids::BuildId;
+use crate::db::{app_lock, audit, connections, deliveries, jobs, releases};
+use crate::domain::access::{Actor, Principal};
+use crate::domain::ids::{BuildId, DeliveryId};
 use crate::git::{CommitInfo, Oid, Repository};
 use crate::pipeline::jobs::{BUILD, build_job};
 use crate::platform::Platform;
@@ -34,6 +34,8 @@ pub(crate) struct Wish {
 pub(crate) enum Trigger {
     Push,
     Retry,
+    /// A repository elsewhere has moved; the delivery that told us is judged with the build's own transaction.
+    Hook(DeliveryId),
 }
 
 impl Trigger {
@@ -41,9 +43,22 @@ impl Trigger {
         match self {
             Self::Push => "push",
             Self::Retry => "retry",
+            Self::Hook(_) => HOOK,
+        }
+    }
+
+    /// How the audit calls it.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Retry => "builds:retry",
+            Self::Hook(_) => "hook",
         }
     }
 }
+
+/// The trigger of builds that a web hook has led to, as it is stored.
+pub(crate) const HOOK: &str = "hook";
 
 /// A build that is in the database with its job.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +79,7 @@ impl Platform {
     pub(crate) async fn accept(
         &self,
         app: &App,
-        principal: &Principal,
+        actor: Actor<'_>,
         repository: &Repository,
         wish: &Wish,
     ) -> Result<Accepted, ActionError> {
@@ -94,14 +109,17 @@ impl Platform {
             forced: wish.forced,
             detached: wish.detached,
             no_cache: wish.no_cache,
-            actor_id: principal.user,
-            actor_name: &principal.name,
+            actor_id: actor.user,
+            actor_name: actor.name,
         };
         let build = builds::insert(&mut tx, &locked, &new).await?;
         jobs::enqueue(&mut tx, build_job(app.id, build).as_new()).await?;
         let detail = json!({ "build": number, "commit": commit, "forced": wish.forced });
-        let action = if wish.trigger == Trigger::Push { "push" } else { "builds:retry" };
-        audit::note(&mut tx, principal, Some((app.id, &app.name)), action, detail).await?;
+        audit::note(&mut tx, actor, Some((app.id, &app.name)), wish.trigger.verb(), detail).await?;
+        if let Trigger::Hook(delivery) = wish.trigger {
+            deliveries::deployed(&mut tx, delivery, (&commit, build)).await?;
+            connections::judged(&mut tx, app.id, &commit).await?;
+        }
         if let Err(error) = tx.commit().await {
             self.find_out_whether_it_was_committed(build, error).await?;
         }
@@ -168,10 +186,11 @@ impl Platform {
             detached: false,
             no_cache: build.no_cache,
         };
-        self.accept(app, principal, &repository, &wish).await
+        self.accept(app, principal.into(), &repository, &wish).await
     }
 
-    /// Cancels the build that runs if it is older than build `number`, which may have begun already; `None` if none is.
+    /// Cancels the build that runs, or the release phase, if it is older than build `number`, which may have begun
+    /// already; `None` if none is.
     pub(crate) async fn cancel_before(
         &self,
         app: &App,
@@ -179,7 +198,11 @@ impl Platform {
         number: i64,
     ) -> Result<Option<Build>, ActionError> {
         let mut conn = self.pool.acquire().await?;
-        let running = builds::running_of(&mut conn, app.id).await?.filter(|build| build.number < number);
+        let running = match builds::running_of(&mut conn, app.id).await? {
+            Some(running) => Some(running),
+            None => builds::in_release_phase(&mut conn, app.id).await?,
+        };
+        let running = running.filter(|build| build.number < number);
         drop(conn);
         match running {
             Some(build) => self.cancel_build(app, principal, build.number).await.map(Some),
@@ -187,7 +210,7 @@ impl Platform {
         }
     }
 
-    /// Cancels a build.
+    /// Cancels a build, or the release phase of its release.
     pub(crate) async fn cancel_build(
         &self,
         app: &App,
@@ -198,6 +221,14 @@ impl Platform {
         let build = find(&mut tx, app, Some(number)).await?;
         match builds::cancel(&mut tx, build.id, &principal.name).await? {
             Cancel::TooLate => {
+                if let Some(release) = releases::cancel_phase(&mut tx, build.id, &principal.name).await? {
+                    let detail = json!({ "build": build.number, "release_phase": true });
+                    audit::note(&mut tx, principal, Some((app.id, &app.name)), "builds:cancel", detail)
+                        .await?;
+                    tx.commit().await?;
+                    self.phase_cancels.cancel(release);
+                    return Ok(build);
+                }
                 return Err(ActionError::Conflict(format!(
                     "build {} cannot be canceled any more: its image is being pushed, or it is over. `rollback` goes back",
                     build.number

@@ -73,7 +73,7 @@ impl Platform {
     }
 
     /// What images have to be made for to run here, as `amd64`.
-    async fn architecture(&self) -> String {
+    pub(crate) async fn architecture(&self) -> String {
         let here = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",

@@ -32,7 +32,7 @@ use crate::web::caps::Caps;
 use crate::web::certificate::Certificate;
 use crate::web::git::{self, GitDoor};
 use crate::web::tls::{Door, Peer, Security};
-use crate::web::{Web, router};
+use crate::web::{Web, router, ui};
 
 /// Opens both doors; they close with the lifecycle.
 pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsPage) -> anyhow::Result<()> {
@@ -55,11 +55,12 @@ pub(super) async fn open(parts: &Parts, lifecycle: &Lifecycle, metrics: MetricsP
     let services = services(platform.clone(), None);
     let gate = Gate::new(services, settings.http.trusted_proxies.clone());
     let web = Web { platform, doors, metrics: Some(metrics), gate: gate.clone() };
+    let page = ui::router::page(web.clone());
     let api = router::api(web);
     let services = self::services(lookups, Some(api.clone()));
     let door =
         GitDoor { gate, services: services.clone(), settings: git::Settings::default(), tasks: work.clone() };
-    let routes = git::routes(door).merge(api).layer(from_fn(introduce));
+    let routes = git::routes(door).merge(page).merge(api).layer(from_fn(introduce));
     open_http(&settings, routes, lifecycle).await?;
     open_ssh(parts, services, lifecycle, work.clone()).await?;
     let soft = lifecycle.soft.clone();

@@ -1,6 +1,7 @@
 //! The one wiring function: from settings to a running server, and back down in the opposite order.
 
 pub(crate) mod admin;
+pub(crate) mod backup;
 pub(crate) mod doors;
 mod keys;
 mod parts;
@@ -17,19 +18,27 @@ use crate::config::ServeArgs;
 use crate::db::{log_drains, people};
 use crate::domain::names::AppName;
 use crate::drains;
+use crate::hooks;
 use crate::lifecycle::{Ended, Lifecycle};
-use crate::pipeline::{formation, jobs, upkeep};
+use crate::local::files;
+use crate::pipeline::{cron, formation, jobs, metering, upkeep};
 use crate::platform::Platform;
 use crate::queue::{Handler, Shutdown};
+use crate::reports;
 use crate::target::{AdoptedApps, Adoption};
 use crate::telemetry::{self, MetricsPage};
+use crate::webhooks;
 
 /// Rollouts that run at a time: they wait for processes far more than they work.
 const ROLLOUT_SLOTS: usize = 50;
 
+/// Deliveries that are judged at a time: most of that is waiting for somebody else's host.
+const DELIVERY_SLOTS: usize = 8;
+
 /// Runs the server until it is told to stop.
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Ended> {
     telemetry::start_logs(args.log.format, &args.log.filter)?;
+    files::raise_limit();
     let metrics = MetricsPage::install()?;
     for warning in args.check()? {
         warn!("{warning}");
@@ -62,14 +71,16 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
     let shutdown = Shutdown { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
     let slots = usize::from(platform.settings.build.concurrency);
     let shared = Arc::new(platform.clone());
-    let (rolling, changing) = (Arc::clone(&shared), Arc::clone(&shared));
+    let (rolling, changing, judging) = (Arc::clone(&shared), Arc::clone(&shared), Arc::clone(&shared));
     let build: Handler = Arc::new(move |job, lost| jobs::build(Arc::clone(&shared), job, lost).boxed());
     let roll_out: Handler = Arc::new(move |job, _lost| jobs::rollout(Arc::clone(&rolling), job).boxed());
     let change: Handler = Arc::new(move |job, _lost| formation::change(Arc::clone(&changing), job).boxed());
+    let judge: Handler = Arc::new(move |job, _lost| hooks::judge(Arc::clone(&judging), job).boxed());
     let kinds = [
         (jobs::BUILD, slots, build),
         (jobs::ROLLOUT, ROLLOUT_SLOTS, roll_out),
         (jobs::FORMATION, ROLLOUT_SLOTS, change),
+        (hooks::DELIVERY, DELIVERY_SLOTS, judge),
     ];
     for (kind, slots, handler) in kinds {
         let (queue, shutdown) = (platform.queue.clone(), shutdown.clone());
@@ -77,10 +88,16 @@ fn work(platform: &Platform, lifecycle: &Lifecycle) {
     }
     let (runs, soft, hard) = (platform.runs.clone(), lifecycle.soft.clone(), lifecycle.hard.clone());
     lifecycle.spawn("runs", runs.finish(soft, hard));
+    lifecycle.spawn("unattended", platform.attendants.clone().finish(lifecycle.soft.clone()));
+    lifecycle.spawn_essential("cron", cron::keep_time(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("logs", collect(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("drains", drains::run(platform.clone(), lifecycle.soft.clone()));
+    lifecycle.spawn_essential("reports", reports::run(platform.clone(), lifecycle.soft.clone()));
+    lifecycle.spawn_essential("webhooks", webhooks::run(platform.clone(), lifecycle.soft.clone()));
+    lifecycle.spawn_essential("hooks", hooks::search::run(platform.clone(), lifecycle.soft.clone()));
     let (target, soft) = (Arc::clone(&platform.target), lifecycle.soft.clone());
     lifecycle.spawn_essential("liveness", async move { target.watch_liveness(soft).await });
+    lifecycle.spawn_essential("metering", metering::run(platform.clone(), lifecycle.soft.clone()));
     lifecycle.spawn_essential("upkeep", upkeep::keep_up(platform.clone(), lifecycle.soft.clone()));
 }
 

@@ -33,8 +33,6 @@ use crate::target::{Target, docker};
 
 /// Between two tries to reach a database or an engine that is away at start.
 const PAUSE: Duration = Duration::from_secs(2);
-/// What PostgreSQL says while it starts, stops or is full.
-const STARTING: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 /// How long old processes may go on draining when the server ends; reconciling ends them on the next start.
 const DRAIN_AT_END: Duration = Duration::from_secs(5);
 
@@ -112,6 +110,9 @@ impl Parts {
             cancels: Default::default(),
             rollouts: Default::default(),
             runs: Default::default(),
+            attendants: Default::default(),
+            clock: Default::default(),
+            phase_cancels: Default::default(),
             settings: Arc::new(args),
         };
         let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;
@@ -184,7 +185,7 @@ async fn connect(
     loop {
         match db::migrate(&pool).await {
             Ok(()) => return Ok(pool),
-            Err(MigrateError::Execute(error)) if is_away(&error) => {
+            Err(MigrateError::Execute(error)) if db::is_away(&error) => {
                 warn!("The database does not answer, waiting for it: {error}");
             }
             Err(error) => return Err(error).context("bringing the database's schema up to date"),
@@ -193,19 +194,6 @@ async fn connect(
             () = lifecycle.soft.cancelled() => bail!("stopped while waiting for the database"),
             () = tokio::time::sleep(PAUSE) => {}
         }
-    }
-}
-
-/// Whether the database may come by itself: it is not there, it is starting, or what stands before it hung up.
-fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => {
-            true
-        }
-        sqlx::Error::Database(refusal) => {
-            refusal.code().is_some_and(|code| STARTING.contains(&code.as_ref()))
-        }
-        _ => false,
     }
 }
 

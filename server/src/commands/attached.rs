@@ -28,14 +28,8 @@ const PIECE: usize = 32 * 1024;
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(session: &mut Session, args: Run) -> Result<(), Failure> {
-    let pairs = args.env.iter().map(|pair| {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::refused(format!("`{pair}` is not NAME=value: say --env NAME=value")))?;
-        Ok((name.to_owned(), value.to_owned()))
-    });
     let wish = Wish {
-        env: pairs.collect::<Result<BTreeMap<_, _>, Failure>>()?,
+        env: variables(&args.env)?,
         command: args.command,
         size: args.size,
         time_limit: args.time_limit.map(|limit| limit.as_secs()),
@@ -47,6 +41,17 @@ pub(super) async fn run(session: &mut Session, args: Run) -> Result<(), Failure>
 pub(super) async fn exec(session: &mut Session, args: PsExec) -> Result<(), Failure> {
     let wish = Wish { process: Some(args.ps), command: args.command, ..Wish::default() };
     attach(session, wish, use_of_screen(args.no_tty)).await
+}
+
+/// `NAME=value` each.
+pub(super) fn variables(pairs: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pairs = pairs.iter().map(|pair| {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::refused(format!("`{pair}` is not NAME=value: say --env NAME=value")))?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
 }
 
 fn use_of_screen(no_tty: bool) -> UseOfScreen {
@@ -66,7 +71,9 @@ pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     let rows: Vec<[String; 5]> = runs
         .into_iter()
         .map(|run| {
-            [run.name, format!("v{}", run.release.version), run.user, when(run.created_at), run.command]
+            let command = run.command.unwrap_or_default();
+            let user = if run.detached { format!("{} (detached)", run.user) } else { run.user };
+            [run.name, format!("v{}", run.release.version), user, when(run.created_at), command]
         })
         .collect();
     session.terminal.rows(&rows).await
@@ -76,7 +83,8 @@ pub(super) async fn stop(session: &mut Session, name: &str) -> Result<(), Failur
     let app = session.app(None).await?;
     let address = path(&["apps", app.as_str(), "runs", name, "stop"]);
     let run: shapes::Run = session.client.send(Method::POST, &address, &serde_json::json!({})).await?;
-    session.terminal.line(format!("Stopped {}, which ran `{}` for {}", run.name, run.command, run.user)).await
+    let command = run.command.unwrap_or_default();
+    session.terminal.line(format!("Stopped {}, which ran `{command}` for {}", run.name, run.user)).await
 }
 
 async fn attach(session: &mut Session, mut wish: Wish, screen: UseOfScreen) -> Result<(), Failure> {

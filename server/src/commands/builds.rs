@@ -123,11 +123,22 @@ pub(super) async fn cancel(session: &mut Session, which: Option<String>) -> Resu
     session.terminal.line(format!("Canceling build #{number}... done")).await
 }
 
-/// The build that is not over; the oldest if there are two.
+/// The build that is not over, the oldest if there are two; else the one whose release is not.
 async fn running(session: &Session, app: &AppName) -> Result<Build, Failure> {
     let rows = session.client.newest::<Build>(&of(app, &[]), 15).await?;
-    let running = rows.into_iter().rfind(|build| build.status == "pending");
-    running
+    if let Some(running) = rows.iter().rfind(|build| build.status == "pending") {
+        return Ok(running.clone());
+    }
+    let newest = rows.into_iter().find(|build| build.release.is_some());
+    let release = match newest.as_ref().and_then(|build| build.release.as_ref()) {
+        None => None,
+        Some(release) => {
+            let address = path(&["apps", app.as_str(), "releases", &release.number.to_string()]);
+            Some(session.client.get::<Release>(&address).await?)
+        }
+    };
+    newest
+        .filter(|_| release.is_some_and(|release| release.status == "pending"))
         .ok_or_else(|| Failure::refused(format!("no build of {app} is running: there is nothing to cancel")))
 }
 

@@ -12,6 +12,7 @@ use super::run::{explain, run_cli};
 use super::saved::{self, Remote};
 use super::terminal::{Colours, Keys, Terminal};
 use crate::app::admin::AdminArgs;
+use crate::app::backup::{BackupArgs, RestoreArgs};
 use crate::config::ServeArgs;
 use crate::local::router;
 
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     Router(Box<router::Settings>),
     /// Make an admin on the server's own machine and print their token
     Admin(Box<AdminArgs>),
+    /// Write the whole platform into a file, on the server's own machine, while it runs
+    Backup(Box<BackupArgs>),
+    /// Make the platform anew from such a file
+    Restore(Box<RestoreArgs>),
     /// Print every setting of the server, as docs/SETTINGS.md has it
     Settings,
     #[command(flatten)]

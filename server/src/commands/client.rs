@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::ServiceExt;
 use url::Url;
+use uuid::Uuid;
 
 use crate::domain::access::Principal;
 use crate::web::InProcess;
@@ -104,7 +105,18 @@ impl Client {
         path: &str,
         max: u16,
     ) -> Result<Vec<T>, ClientError> {
-        let range = format!("id ..; max={max}, order=desc");
+        self.newest_before(path, max, None).await
+    }
+
+    /// The newest `max` rows of a list before the one with that id.
+    pub(super) async fn newest_before<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        max: u16,
+        before: Option<Uuid>,
+    ) -> Result<Vec<T>, ClientError> {
+        let first = before.map(|id| format!("]{id}")).unwrap_or_default();
+        let range = format!("id {first}..; max={max}, order=desc");
         let answer = self.call(Call { method: Method::GET, path, range: Some(&range), body: None }).await?;
         parsed(answer).await
     }

@@ -2,10 +2,11 @@
 
 use axum::http::Method;
 
+use super::client::path;
 use super::failure::Failure;
-use super::grammar::UsersCreate;
+use super::grammar::{UsersCreate, UsersUpdate};
 use super::run::Session;
-use crate::web::api::shapes::{Account, NewAccount, NewTeam, NewUser, Team};
+use crate::web::api::shapes::{Account, NewAccount, NewTeam, NewUser, Team, UserChange};
 
 pub(super) async fn whoami(session: &mut Session) -> Result<(), Failure> {
     let account: Account = session.client.get("/account").await?;
@@ -23,14 +24,18 @@ pub(super) async fn users(session: &mut Session) -> Result<(), Failure> {
     }
     let rows: Vec<_> = users
         .into_iter()
-        .map(|user| [user.name, if user.admin { "admin".to_owned() } else { String::new() }])
+        .map(|user| {
+            let admin = if user.admin { "admin" } else { "" };
+            [user.name, admin.to_owned(), user.sign_in_email.unwrap_or_default()]
+        })
         .collect();
     session.terminal.rows(&rows).await
 }
 
 pub(super) async fn create_user(session: &mut Session, args: UsersCreate) -> Result<(), Failure> {
-    let UsersCreate { name, admin, team, role } = args;
-    let new = NewUser { name, admin, team: Some(team.clone()), role: Some(role.into()) };
+    let UsersCreate { name, admin, team, role, email } = args;
+    let new =
+        NewUser { name, admin, team: Some(team.clone()), role: Some(role.into()), sign_in_email: email };
     let made: NewAccount = session.client.send(Method::POST, "/users", &new).await?;
     if session.options.json {
         return session.terminal.json(&made).await;
@@ -49,6 +54,29 @@ pub(super) async fn create_user(session: &mut Session, args: UsersCreate) -> Res
         ))
         .await;
     Ok(())
+}
+
+pub(super) async fn update_user(session: &mut Session, args: UsersUpdate) -> Result<(), Failure> {
+    let email = args.email.map(|email| Some(email).filter(|email| !email.is_empty()));
+    let change = UserChange { sign_in_email: email, admin: args.admin };
+    let user: Account = session.client.send(Method::PATCH, &path(&["users", &args.name]), &change).await?;
+    if session.options.json {
+        return session.terminal.json(&user).await;
+    }
+    let role = if user.admin { "an admin" } else { "a member" };
+    let said = match user.sign_in_email {
+        Some(email) => format!("{} is {role} and signs in by {email}", user.name),
+        None => format!("{} is {role} and signs in by no e-mail address", user.name),
+    };
+    session.terminal.line(said).await
+}
+
+pub(super) async fn remove_user(session: &mut Session, name: &str) -> Result<(), Failure> {
+    let gone: Account = session.client.delete(&path(&["users", name])).await?;
+    if session.options.json {
+        return session.terminal.json(&gone).await;
+    }
+    session.terminal.line(format!("Removed {}: their tokens, keys and sessions have ended", gone.name)).await
 }
 
 pub(super) async fn teams(session: &mut Session) -> Result<(), Failure> {

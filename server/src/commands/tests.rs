@@ -260,13 +260,24 @@ async fn people_let_each_other_in() {
     assert!(token.starts_with("slp_"), "{made:?}");
     say(&admin, "apps:create blog").await;
     assert_eq!(
-        say(&admin, "access:add bob --role owner -a blog").await.out,
+        say(&admin, "access:add bob --role owner --team default").await.out,
         "bob is owner of all apps of the team default\n"
     );
-    assert_eq!(say(&admin, "access -a blog").await.out, "=== default Access\n\nbob   owner\nroot  owner\n");
+    say(&admin, "users:create ann --team default --role viewer").await;
+    assert_eq!(say(&admin, "access:add ann -a blog").await.out, "ann is deployer of blog\n");
+    assert_eq!(say(&admin, "access:update ann -r owner -a blog").await.out, "ann is owner of blog\n");
+    let listed = "=== blog Access\n\nann   owner   collaborator\nann   viewer  team default\nbob   owner   team default\n\
+                  root  owner   team default\n";
+    assert_eq!(say(&admin, "access -a blog").await.out, listed);
+    let gone = say(&admin, "access:remove ann -a blog").await;
+    assert_eq!(gone.out, "ann has no role of their own for blog any more\n");
+    assert_eq!(
+        say(&admin, "access --team default").await.out,
+        "=== default Access\n\nann   viewer\nbob   owner\nroot  owner\n"
+    );
     assert_eq!(say(&admin, "teams:create crew").await.status, 0);
     assert!(say(&admin, "teams").await.out.contains("crew     owner  1 member   0 apps\n"));
-    let removed = say(&admin, "access:remove bob -a blog").await;
+    let removed = say(&admin, "access:remove bob --team default").await;
     assert_eq!(removed.out, "bob has no access to the apps of the team default any more\n");
 }
 

@@ -75,6 +75,28 @@ pub(crate) enum ConfigError {
     BaseImages { path: PathBuf, source: io::Error },
     #[error("SLIPWAY_BASE_IMAGES names {}, which is no list of base images: {source}", path.display())]
     NoBaseImages { path: PathBuf, source: BadLine },
+    #[error(
+        "{setting} is set without SLIPWAY_OIDC_ISSUER, and means nothing alone: set SLIPWAY_OIDC_ISSUER, or unset {setting}"
+    )]
+    NoIssuer { setting: &'static str },
+    #[error(
+        "SLIPWAY_OIDC_ISSUER is set, and the provider has to know who asks: set SLIPWAY_OIDC_CLIENT_ID to the name that it has given to this server"
+    )]
+    NoClientId,
+    #[error(
+        "`{0}` in SLIPWAY_OIDC_ISSUER is not the address of a provider: write https://…, exactly as it calls itself"
+    )]
+    Issuer(String),
+    #[error(
+        "`{0}` in SLIPWAY_OIDC_DOMAINS is not the domain of e-mail addresses: write one such as example.com"
+    )]
+    EmailDomain(String),
+    #[error("SLIPWAY_OIDC_CA names {}, which could not be read: {source}", path.display())]
+    OpenIdAuthorities { path: PathBuf, source: io::Error },
+    #[error(
+        "SLIPWAY_PASSWORD_SIGN_IN is false and there is no provider, so nobody could sign in at the page: set SLIPWAY_OIDC_ISSUER, or leave passwords on"
+    )]
+    NoSignIn,
 }
 
 impl ServeArgs {
@@ -90,6 +112,7 @@ impl ServeArgs {
             return Err(ConfigError::IdleDeadline);
         }
         self.build.bases()?;
+        self.openid.check()?;
         Ok(self.warnings())
     }
 
@@ -208,7 +231,7 @@ fn is_loopback(host: &Host) -> bool {
     }
 }
 
-fn is_domain(text: &str) -> bool {
+pub(super) fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

@@ -170,7 +170,7 @@ pub(crate) struct ProcessSettings {
     #[arg(id = "process-grace", long = "process-grace", env = "SLIPWAY_PROCESS_GRACE", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) grace: Duration,
 
-    /// How long `run` and `ps:exec` may take at most.
+    /// How long `run`, `run:detached`, `ps:exec` and runs of cron may take at most.
     #[arg(id = "run-time-limit", long = "run-time-limit", env = "SLIPWAY_RUN_TIME_LIMIT", default_value = "24h", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) run_time_limit: Duration,
 }

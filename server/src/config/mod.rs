@@ -4,7 +4,9 @@
 
 mod check;
 mod doors;
+mod hooks;
 mod limits;
+mod openid;
 mod page;
 mod parts;
 mod sizes;
@@ -12,7 +14,9 @@ mod value;
 
 pub(crate) use check::{ConfigError, check_pull_address};
 pub(crate) use doors::{AppsSettings, HttpSettings, SshSettings, TlsFiles};
+pub(crate) use hooks::HookSettings;
 pub(crate) use limits::{BuildSettings, LifecycleSettings, LimitSettings, ProcessSettings, RolloutSettings};
+pub(crate) use openid::OpenIdSettings;
 pub(crate) use page::settings_page;
 pub(crate) use parts::{
     DataSettings, DatabaseSettings, DockerSettings, DrainSettings, KubernetesSettings, LifeSettings,
@@ -27,6 +31,8 @@ pub(crate) struct ServeArgs {
     pub(crate) data: DataSettings,
     #[command(flatten)]
     pub(crate) http: HttpSettings,
+    #[command(flatten)]
+    pub(crate) openid: OpenIdSettings,
     #[command(flatten)]
     pub(crate) ssh: SshSettings,
     #[command(flatten)]
@@ -51,6 +57,8 @@ pub(crate) struct ServeArgs {
     pub(crate) limits: LimitSettings,
     #[command(flatten)]
     pub(crate) drains: DrainSettings,
+    #[command(flatten)]
+    pub(crate) hooks: HookSettings,
     #[command(flatten)]
     pub(crate) life: LifeSettings,
     #[command(flatten)]

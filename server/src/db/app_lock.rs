@@ -18,10 +18,13 @@ pub(crate) struct LockedApp {
 }
 
 /// Waits for the app's row; `None` if the app is gone.
+///
+/// Rows that refer to the app may be inserted meanwhile (`FOR NO KEY UPDATE`): who does that holds other rows, and would
+/// wait for the lock with them.
 pub(crate) async fn lock(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<LockedApp>> {
     sqlx::query_as!(
         LockedApp,
-        r#"SELECT id AS "id: AppId", config, released_build FROM apps WHERE id = $1 FOR UPDATE"#,
+        r#"SELECT id AS "id: AppId", config, released_build FROM apps WHERE id = $1 FOR NO KEY UPDATE"#,
         app.0,
     )
     .fetch_optional(conn)

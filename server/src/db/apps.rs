@@ -117,8 +117,8 @@ macro_rules! select_apps {
                       a.adoption AS "adoption: Json<Adoption>", a.wrapped_key, a.config,
                       a.created_at AS "created_at: jiff_sqlx::Timestamp",
                       a.updated_at AS "updated_at: jiff_sqlx::Timestamp",
-                      (SELECT max(r.finished_at) FROM releases r
-                       WHERE r.app_id = a.id AND r.status = 'succeeded') AS "released_at: jiff_sqlx::Timestamp"
+                      (SELECT r.finished_at FROM releases r WHERE r.app_id = a.id AND r.status = 'succeeded'
+                       ORDER BY r.version DESC LIMIT 1) AS "released_at: jiff_sqlx::Timestamp"
                FROM apps a JOIN teams t ON t.id = a.team_id "# + $tail,
             $($arg),*
         )
@@ -133,10 +133,11 @@ pub(crate) async fn named(conn: &mut PgConnection, name: &str) -> sqlx::Result<O
     select_apps!("WHERE a.name = $1", name).fetch_optional(conn).await?.map(App::try_from).transpose()
 }
 
-/// The apps of the teams that `user` is in, by name.
+/// The apps that `user` has a role for, by name.
 pub(crate) async fn of_user(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<App>> {
     select_apps!(
-        "WHERE a.team_id IN (SELECT team_id FROM memberships WHERE user_id = $1) ORDER BY a.name",
+        "WHERE a.team_id IN (SELECT team_id FROM memberships WHERE user_id = $1)
+            OR a.id IN (SELECT app_id FROM collaborators WHERE user_id = $1) ORDER BY a.name",
         user.0
     )
     .fetch_all(conn)
@@ -151,16 +152,18 @@ pub(crate) async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<App>> {
     select_apps!("ORDER BY a.name",).fetch_all(conn).await?.into_iter().map(App::try_from).collect()
 }
 
-/// What `user` is in the team of the app.
+/// What `user` is for the app: in its team, or as a collaborator, whichever is more.
 pub(crate) async fn role_of(conn: &mut PgConnection, app: AppId, user: UserId) -> sqlx::Result<Option<Role>> {
     sqlx::query_scalar!(
-        r#"SELECT m.role AS "role: Role" FROM memberships m JOIN apps a ON a.team_id = m.team_id
-           WHERE a.id = $1 AND m.user_id = $2"#,
+        r#"SELECT m.role AS "role!: Role" FROM memberships m JOIN apps a ON a.team_id = m.team_id
+           WHERE a.id = $1 AND m.user_id = $2
+           UNION ALL SELECT role FROM collaborators WHERE app_id = $1 AND user_id = $2"#,
         app.0,
         user.0,
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await
+    .map(|roles| roles.into_iter().max())
 }
 
 /// Makes an app; false if the name is taken.

@@ -44,7 +44,7 @@ pub(crate) struct NewBuild<'a> {
     pub(crate) forced: bool,
     pub(crate) detached: bool,
     pub(crate) no_cache: bool,
-    pub(crate) actor_id: UserId,
+    pub(crate) actor_id: Option<UserId>,
     pub(crate) actor_name: &'a str,
 }
 
@@ -80,6 +80,18 @@ pub(crate) async fn running_of(conn: &mut PgConnection, app: AppId) -> sqlx::Res
     fetch_build!(
         conn,
         "WHERE app_id = $1 AND status IN ('building', 'pushing') ORDER BY number DESC LIMIT 1",
+        app.0
+    )
+}
+
+/// The build of which the release phase runs.
+pub(crate) async fn in_release_phase(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Build>> {
+    fetch_build!(
+        conn,
+        "WHERE app_id = $1 AND id = (
+             SELECT r.build_id FROM releases r JOIN batches b ON b.release_id = r.id AND b.kind = 'release'
+             WHERE r.app_id = $1 AND r.status = 'pending' AND b.finished_at IS NULL AND r.build_id IS NOT NULL
+             ORDER BY r.version DESC LIMIT 1)",
         app.0
     )
 }
@@ -146,7 +158,7 @@ pub(crate) async fn insert(
         build.forced,
         build.detached,
         build.no_cache,
-        build.actor_id.0,
+        build.actor_id.map(|user| user.0),
         build.actor_name,
     )
     .execute(conn)

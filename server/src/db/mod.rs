@@ -1,24 +1,39 @@
 //! The only SQL. Functions take a connection, the caller owns the transaction, and names are the question asked.
 
+pub(crate) mod activity;
 pub(crate) mod app_lock;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod batch_log;
 pub(crate) mod batches;
+pub(crate) mod browse;
 pub(crate) mod build_log;
 pub(crate) mod builds;
+pub(crate) mod collaborators;
 pub(crate) mod config;
+pub(crate) mod connections;
 pub(crate) mod credentials;
+pub(crate) mod cron;
+pub(crate) mod deliveries;
 pub(crate) mod formation;
 pub(crate) mod history;
+pub(crate) mod identities;
 pub(crate) mod jobs;
 pub(crate) mod log_drains;
 pub(crate) mod logs;
 pub(crate) mod people;
 pub(crate) mod pipelines;
 pub(crate) mod releases;
+pub(crate) mod reports;
+pub(crate) mod samples;
+pub(crate) mod sessions;
+pub(crate) mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod unattended;
+#[cfg(test)]
+mod upgrade_tests;
+pub(crate) mod webhooks;
 
 use std::time::{Duration, Instant};
 
@@ -52,6 +67,32 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateE
 /// Returns when the database has answered.
 pub(crate) async fn answers(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(pool).await.map(drop)
+}
+
+/// What PostgreSQL says while it starts, stops or is full.
+const STARTING: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+
+/// Whether the database may come by itself: it is not there, it is starting, or what stands before it hung up.
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(refusal) => {
+            refusal.code().is_some_and(|code| STARTING.contains(&code.as_ref()))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the database has no tables of anybody's.
+pub(crate) async fn is_empty(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    let tables = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "tables!" FROM information_schema.tables WHERE table_schema = 'public'"#
+    );
+    Ok(tables.fetch_one(conn).await? == 0)
 }
 
 /// The advisory lock of a running server, an arbitrary number.

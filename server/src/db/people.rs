@@ -13,6 +13,8 @@ pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) name: String,
     pub(crate) admin: bool,
+    /// By which an OpenID Connect provider may name them.
+    pub(crate) email: Option<String>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -35,9 +37,13 @@ pub(crate) struct Member {
 }
 
 /// Makes a user; `None` if the name is taken.
+///
+/// A name that is an e-mail address is the one to sign in by as well, unless somebody has it already.
 pub(crate) async fn create_user(conn: &mut PgConnection, name: &UserName) -> sqlx::Result<Option<UserId>> {
     sqlx::query_scalar!(
-        r#"INSERT INTO users (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id AS "id: UserId""#,
+        r#"INSERT INTO users (id, name, email)
+           VALUES ($1, $2, CASE WHEN strpos($2, '@') > 0 AND NOT EXISTS (SELECT FROM users WHERE email = $2) THEN $2 END)
+           ON CONFLICT (name) DO NOTHING RETURNING id AS "id: UserId""#,
         UserId::new().0,
         name.as_str(),
     )
@@ -53,7 +59,7 @@ pub(crate) async fn make_admin(conn: &mut PgConnection, user: UserId) -> sqlx::R
 pub(crate) async fn user_named(conn: &mut PgConnection, name: &str) -> sqlx::Result<Option<User>> {
     sqlx::query_as!(
         User,
-        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+        r#"SELECT id AS "id: UserId", name, admin, email, created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM users WHERE name = $1"#,
         name,
     )
@@ -64,7 +70,7 @@ pub(crate) async fn user_named(conn: &mut PgConnection, name: &str) -> sqlx::Res
 pub(crate) async fn user(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
     sqlx::query_as!(
         User,
-        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+        r#"SELECT id AS "id: UserId", name, admin, email, created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM users WHERE id = $1"#,
         id.0,
     )
@@ -76,11 +82,90 @@ pub(crate) async fn user(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Op
 pub(crate) async fn users(conn: &mut PgConnection) -> sqlx::Result<Vec<User>> {
     sqlx::query_as!(
         User,
-        r#"SELECT id AS "id: UserId", name, admin, created_at AS "created_at: jiff_sqlx::Timestamp"
+        r#"SELECT id AS "id: UserId", name, admin, email, created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM users ORDER BY name"#,
     )
     .fetch_all(conn)
     .await
+}
+
+/// Somebody as admins see them.
+#[derive(Debug, Clone)]
+pub(crate) struct Overview {
+    pub(crate) name: String,
+    pub(crate) admin: bool,
+    pub(crate) email: Option<String>,
+    /// At the web page.
+    pub(crate) signed_in_at: Option<jiff_sqlx::Timestamp>,
+    /// Those that have not ended.
+    pub(crate) tokens: i64,
+    pub(crate) keys: i64,
+}
+
+/// A team that somebody is in.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) team: String,
+    pub(crate) role: Role,
+}
+
+/// Everybody or one, by name.
+pub(crate) async fn overview(conn: &mut PgConnection, one: Option<UserId>) -> sqlx::Result<Vec<Overview>> {
+    sqlx::query_as!(
+        Overview,
+        r#"SELECT u.name, u.admin, u.email, s.at AS "signed_in_at?: jiff_sqlx::Timestamp",
+                  (SELECT count(*) FROM tokens t WHERE t.user_id = u.id AND (t.expires_at IS NULL OR t.expires_at > now()))
+                      AS "tokens!",
+                  (SELECT count(*) FROM ssh_keys k WHERE k.user_id = u.id) AS "keys!"
+           FROM users u
+           LEFT JOIN (SELECT actor_id, max(at) AS at FROM audit WHERE action = 'sessions:create' GROUP BY actor_id) s
+               ON s.actor_id = u.id
+           WHERE $1::uuid IS NULL OR u.id = $1 ORDER BY u.name"#,
+        one.map(|one| one.0),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What somebody is in which team, by the team's name.
+pub(crate) async fn standings(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"SELECT t.name AS team, m.role AS "role: Role"
+           FROM memberships m JOIN teams t ON t.id = m.team_id WHERE m.user_id = $1 ORDER BY t.name"#,
+        user.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The teams that have no owner but `user`, by name.
+pub(crate) async fn teams_only_owned_by(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT t.name FROM memberships m JOIN teams t ON t.id = m.team_id
+         WHERE m.user_id = $1 AND m.role = 'owner'
+           AND NOT EXISTS (SELECT FROM memberships o WHERE o.team_id = t.id AND o.role = 'owner' AND o.user_id <> $1)
+         ORDER BY t.id",
+        user.0,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks the admins' rows, so that two cannot take the right from each other at the same time; says how many there are.
+pub(crate) async fn admins_locked(conn: &mut PgConnection) -> sqlx::Result<usize> {
+    let admins = sqlx::query_scalar!("SELECT id FROM users WHERE admin ORDER BY id FOR UPDATE");
+    Ok(admins.fetch_all(conn).await?.len())
+}
+
+/// Makes an admin a member like others.
+pub(crate) async fn end_admin(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET admin = false WHERE id = $1", user.0).execute(conn).await.map(drop)
+}
+
+/// Removes somebody with their keys, tokens, sessions and roles; their name stays on what they did.
+pub(crate) async fn remove(conn: &mut PgConnection, user: UserId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM users WHERE id = $1", user.0).execute(conn).await.map(drop)
 }
 
 /// Makes a team; `None` if the name is taken.

@@ -240,6 +240,32 @@ pub(crate) async fn end(
     .map(|result| Fenced::of(&result))
 }
 
+/// Asks for the end of the release phase that runs for a build; its release, or `None` if none runs. A phase that ends
+/// meanwhile waits for the caller's transaction, so that whoever looks after its end sees who asked.
+pub(crate) async fn cancel_phase(
+    conn: &mut PgConnection,
+    build: BuildId,
+    by: &str,
+) -> sqlx::Result<Option<ReleaseId>> {
+    let release = sqlx::query_scalar!(
+        r#"SELECT r.id AS "id: ReleaseId" FROM releases r JOIN batches b ON b.release_id = r.id AND b.kind = 'release'
+           WHERE r.build_id = $1 AND r.status = 'pending' AND b.finished_at IS NULL FOR UPDATE OF b"#,
+        build.0,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(release) = release else { return Ok(None) };
+    sqlx::query!("UPDATE releases SET canceled_by = $2 WHERE id = $1 AND status = 'pending'", release.0, by)
+        .execute(conn)
+        .await?;
+    Ok(Some(release))
+}
+
+/// Who asked for the end of its release phase.
+pub(crate) async fn canceled_by(conn: &mut PgConnection, id: ReleaseId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT canceled_by FROM releases WHERE id = $1", id.0).fetch_one(conn).await
+}
+
 /// Releases that are pending, or live with a postdeploy script that has not ended, and that no job will take further.
 pub(crate) async fn orphaned(conn: &mut PgConnection) -> sqlx::Result<Vec<ReleaseId>> {
     sqlx::query_scalar!(

@@ -36,6 +36,18 @@ impl TestDatabase {
         run(&mut admin, format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#)).await;
         Self { pool: super::pool(server().database(&name), CONNECTIONS), name }
     }
+
+    /// One whose schema is as an earlier release had it: up to the migration of this number.
+    pub(crate) async fn of_migration(last: i64) -> Self {
+        let name = format!("slipway_test_{}", Uuid::now_v7().simple());
+        let mut admin = PgConnection::connect_with(&server()).await.expect("the tests' PostgreSQL answers");
+        run(&mut admin, format!(r#"CREATE DATABASE "{name}" TEMPLATE template0"#)).await;
+        let pool = super::pool(server().database(&name), CONNECTIONS);
+        let all = sqlx::migrate!("../migrations");
+        let earlier = all.iter().filter(|migration| migration.version <= last).cloned().collect();
+        sqlx::migrate::Migrator::with_migrations(earlier).run(&pool).await.expect("the migrations run");
+        Self { pool, name }
+    }
 }
 
 impl Drop for TestDatabase {

@@ -1,14 +1,26 @@
 //! Who may do what: the one authorise function of every door (SSH, git over HTTP, API, streams).
 //!
-//! Invariant: whatever is not allowed here is denied. A door loads the role that the principal has in the team of the
-//! app, and asks; it never compares roles itself.
+//! Invariant: whatever is not allowed here is denied. A door loads the role that the principal has for the app, by its
+//! team or as a collaborator, and asks; it never compares roles itself.
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::UserId;
 
-/// What a member of a team may do with the team's apps; later ones include earlier ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+/// What a member of a team may do with the team's apps, or a collaborator with one app; later ones include earlier ones.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    sqlx::Type,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -25,6 +37,19 @@ pub(crate) struct Principal {
     pub(crate) name: String,
     /// Admins may do everything on every app.
     pub(crate) admin: bool,
+}
+
+/// Whose doing something is: a user's, or that of somebody who has no account here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Actor<'a> {
+    pub(crate) user: Option<UserId>,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> From<&'a Principal> for Actor<'a> {
+    fn from(principal: &'a Principal) -> Self {
+        Self { user: Some(principal.user), name: &principal.name }
+    }
 }
 
 /// What is asked for.
@@ -54,7 +79,7 @@ pub(crate) enum Denied {
     AdminOnly,
 }
 
-/// Decides whether `principal`, whose role in the app's team is `role`, may do `action`.
+/// Decides whether `principal`, whose role for the app is `role`, may do `action`.
 pub(crate) fn authorise(principal: &Principal, role: Option<Role>, action: Action) -> Result<(), Denied> {
     if principal.admin {
         return Ok(());

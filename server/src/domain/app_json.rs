@@ -3,16 +3,24 @@
 
 use serde::Deserialize;
 
+use super::cron::{self, BadEntry, CronEntry};
+
 /// Why app.json was refused.
 #[derive(Debug, thiserror::Error)]
-#[error("app.json cannot be used: {0}. Correct it, or take the key out")]
-pub(crate) struct AppJsonError(#[from] serde_json::Error);
+pub(crate) enum AppJsonError {
+    #[error("app.json cannot be used: {0}. Correct it, or take the key out")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("app.json cannot be used: {0}")]
+    Cron(#[from] BadEntry),
+}
 
 /// The keys that are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AppJson {
     /// `scripts.postdeploy`: runs once, after the first release.
     pub(crate) postdeploy: Option<String>,
+    /// What a clock starts.
+    pub(crate) cron: Vec<CronEntry>,
 }
 
 /// The file as it is written.
@@ -20,6 +28,7 @@ pub(crate) struct AppJson {
 #[serde(default)]
 struct Written {
     scripts: Option<Scripts>,
+    cron: Option<Vec<cron::Written>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -43,7 +52,8 @@ impl AppJson {
         let postdeploy = written.scripts.unwrap_or_default().postdeploy.map(|script| match script {
             Script::Command(command) | Script::Object { command } => command.trim().to_owned(),
         });
-        Ok(Self { postdeploy: postdeploy.filter(|command| !command.is_empty()) })
+        let cron = cron::entries(written.cron.unwrap_or_default())?;
+        Ok(Self { postdeploy: postdeploy.filter(|command| !command.is_empty()), cron })
     }
 }
 
@@ -68,5 +78,11 @@ mod tests {
     fn what_cannot_be_read_is_said() {
         let said = AppJson::parse(r#"{ "scripts": 7 }"#).expect_err("is refused").to_string();
         assert!(said.starts_with("app.json cannot be used: "), "{said}");
+        let cron = r#"{ "cron": [{ "command": "./tick", "schedule": "often" }] }"#;
+        let said = AppJson::parse(cron).expect_err("is refused").to_string();
+        assert!(
+            said.starts_with("app.json cannot be used: entry 1 of `cron` (./tick): the schedule"),
+            "{said}"
+        );
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum BatchKind {
     Postdeploy,
     /// An entry of `cron` in app.json.
     Cron,
+    /// `run:detached`.
+    Run,
 }
 
 impl BatchKind {
@@ -21,6 +23,7 @@ impl BatchKind {
             Self::Release => "release",
             Self::Postdeploy => "postdeploy",
             Self::Cron => "cron",
+            Self::Run => "run",
         }
     }
 }

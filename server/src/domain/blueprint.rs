@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::app_json::AppJson;
+use super::cron::CronEntry;
 use super::health::AllChecks;
 use super::image::ImageSource;
 use super::names::ProcessType;
@@ -25,6 +26,9 @@ pub(crate) struct Blueprint {
     /// What runs after the app's first release; `scripts.postdeploy` of app.json.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) postdeploy: Option<String>,
+    /// What a clock starts; `cron` of app.json.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cron: Vec<CronEntry>,
     /// The image that those run in, where it is not the release's own: that of the build they came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) batch_image: Option<ImageSource>,
@@ -71,7 +75,7 @@ impl Blueprint {
         for name in self.processes.keys() {
             self.images.entry(name.clone()).or_insert_with(|| image.clone());
         }
-        if self.release.is_some() || self.postdeploy.is_some() {
+        if self.release.is_some() || self.postdeploy.is_some() || !self.cron.is_empty() {
             self.batch_image.get_or_insert_with(|| image.clone());
         }
         self
@@ -102,6 +106,7 @@ impl Blueprint {
             port: port_of(exposed),
             release: phases.into_values().next(),
             postdeploy: None,
+            cron: Vec::new(),
             batch_image: None,
             images: BTreeMap::new(),
             checks: AllChecks::new(),
@@ -110,7 +115,7 @@ impl Blueprint {
 
     /// With what app.json says besides.
     pub(crate) fn with(self, app_json: &AppJson) -> Self {
-        Self { postdeploy: app_json.postdeploy.clone(), ..self }
+        Self { postdeploy: app_json.postdeploy.clone(), cron: app_json.cron.clone(), ..self }
     }
 }
 

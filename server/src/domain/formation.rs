@@ -37,7 +37,7 @@ pub(crate) fn scaling_of(formation: &Formation, name: &ProcessType) -> Scaling {
 }
 
 /// Bounds within which an autoscaler chooses the number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Autoscale {
     pub(crate) min: u32,
@@ -123,7 +123,7 @@ pub(crate) enum Wish {
 }
 
 /// How far a wish is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub(crate) enum ChangeStatus {

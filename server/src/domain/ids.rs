@@ -6,23 +6,27 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
+    // One that the database makes.
+    (theirs $(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
         #[serde(transparent)]
         #[sqlx(transparent)]
         pub(crate) struct $name(pub(crate) Uuid);
 
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+    ($(#[$doc:meta])* $name:ident) => {
+        id!(theirs $(#[$doc])* $name);
+
         impl $name {
             /// A fresh identifier, later than all before it.
             pub(crate) fn new() -> Self {
                 Self(Uuid::now_v7())
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
             }
         }
     };
@@ -79,4 +83,26 @@ id!(
 id!(
     /// A reader of an app's log by its address alone.
     SessionId
+);
+id!(
+    /// Somebody signed in at the web page.
+    WebSessionId
+);
+id!(
+    /// Something that a host, the search or a person has told of an app's repository.
+    DeliveryId
+);
+id!(
+    /// Somebody who is told of an app's builds and releases.
+    WebhookId
+);
+id!(
+    theirs
+    /// Something that web hooks of ours tell.
+    WebhookEventId
+);
+id!(
+    theirs
+    /// An event on its way to one web hook of ours.
+    WebhookDeliveryId
 );

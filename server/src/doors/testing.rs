@@ -76,6 +76,11 @@ impl Neighbours {
         fingerprint
     }
 
+    /// Takes all keys away.
+    pub(crate) fn remove_keys(&self) {
+        self.keys.lock().unwrap().clear();
+    }
+
     /// Waits until the neighbours have seen this.
     pub(crate) async fn wait_for(&mut self, expected: &Seen) {
         let found = async { while self.seen.recv().await.as_ref() != Some(expected) {} };

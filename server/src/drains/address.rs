@@ -1,9 +1,11 @@
 //! Where a drain goes: `syslog+tls://host:port` or `https://…`, and which networks may be reached.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use url::Url;
+
+use crate::domain::networks::is_public;
 
 /// Bytes of an address at most.
 const LONGEST: usize = 2_000;
@@ -98,20 +100,6 @@ impl Reach {
 
     fn allows(&self, ip: IpAddr) -> bool {
         is_public(ip) || self.allowed.iter().any(|network| network.contains(&ip))
-    }
-}
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let shared = u32::from(ip) >> 22 == u32::from(Ipv4Addr::new(100, 64, 0, 0)) >> 22;
-            let own = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared;
-            !(own || ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.octets()[0] == 0)
-        }
-        IpAddr::V6(ip) => {
-            let own = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
-            !(own || ip.is_unspecified() || ip.is_multicast())
-        }
     }
 }
 

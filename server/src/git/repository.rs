@@ -117,7 +117,7 @@ impl Repository {
     }
 
     /// Runs a reader on a thread that may block.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         reader: impl FnOnce(&git2::Repository) -> Result<T, git2::Error> + Send + 'static,
     ) -> Result<T, RepositoryError> {

@@ -5,6 +5,7 @@
 
 mod binaries;
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -126,6 +127,27 @@ impl PrivatePostgres {
     pub(crate) async fn stop(self) {
         self.service.stop().await;
     }
+}
+
+/// PostgreSQL's own programs, of the version that made the private cluster, or else of the newest.
+#[derive(Debug)]
+pub(crate) struct Tools(Binaries);
+
+impl Tools {
+    pub(crate) async fn find(layout: &Layout) -> Result<Self, PostgresError> {
+        Binaries::find(&layout.postgres().join("data")).await.map(Self)
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.0.program(name)
+    }
+}
+
+/// How PostgreSQL's own clients connect to the private one of a data folder.
+pub(crate) fn client_words(layout: &Layout) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["--host".into(), socket_folder(layout).into()];
+    words.extend(["--port", &PORT.to_string(), "--username", USER, "--dbname", "postgres"].map(Into::into));
+    words
 }
 
 /// How to connect to the private PostgreSQL of a data folder, if it runs.

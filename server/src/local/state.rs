@@ -25,6 +25,16 @@ pub(crate) enum StateError {
         path.display()
     )]
     Taken { path: PathBuf, pid: String },
+    #[error(
+        "the data folder {} is not empty, and a restore would mix two platforms: move it away, or set SLIPWAY_DATA_DIR to another folder",
+        .0.display()
+    )]
+    NotEmpty(PathBuf),
+    #[error(
+        "a restore into the data folder {} did not come to its end: run `slipway restore` again, which begins anew",
+        .0.display()
+    )]
+    HalfRestored(PathBuf),
     #[error("{} is not what slipway wrote: restore it from a backup ({source})", path.display())]
     Broken { path: PathBuf, source: serde_json::Error },
     #[error(
@@ -46,6 +56,12 @@ pub(crate) struct DataDir {
     layout: Layout,
     facts: Facts,
     _lock: Flock<File>,
+}
+
+/// A data folder that a backup is being unpacked into: `serve` refuses it until the end.
+#[derive(Debug)]
+pub(crate) struct Restoring {
+    layout: Layout,
 }
 
 /// The platform on this data folder, as labels of containers name it: 12 hex digits.
@@ -109,8 +125,14 @@ impl Layout {
         self.root.join("logs").join(format!("{service}.log"))
     }
 
-    fn facts(&self) -> PathBuf {
+    /// What [`DataDir`] remembers from start to start.
+    pub(crate) fn facts(&self) -> PathBuf {
         self.root.join("state.json")
+    }
+
+    /// There while a restore has not come to its end.
+    fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
     }
 
     fn lock(&self) -> PathBuf {
@@ -121,6 +143,14 @@ impl Layout {
 impl DataDir {
     /// Makes the folder if need be, locks it, and reads what it keeps.
     pub(crate) fn open(layout: Layout) -> Result<Self, StateError> {
+        if layout.restoring().exists() {
+            return Err(StateError::HalfRestored(layout.root));
+        }
+        Self::open_to_restore(layout)
+    }
+
+    /// Opens one that [`Restoring`] has begun to fill.
+    pub(crate) fn open_to_restore(layout: Layout) -> Result<Self, StateError> {
         make_root(layout.root()).map_err(io_error(layout.root(), "made"))?;
         let lock = lock(&layout)?;
         for folder in [layout.repositories(), layout.root.join("logs")] {
@@ -174,6 +204,43 @@ impl DataDir {
         self.facts.ports.insert(service.to_owned(), port);
         save(&self.layout, &self.facts)?;
         Ok(port)
+    }
+}
+
+impl Restoring {
+    /// Takes an empty folder, or one in which an earlier restore stopped half-way: what that left is removed.
+    pub(crate) fn begin(layout: &Layout) -> Result<Self, StateError> {
+        let root = layout.root();
+        make_root(root).map_err(io_error(root, "made"))?;
+        let _lock = lock(layout)?;
+        let (marker, held) = (layout.restoring(), layout.lock());
+        let left = || -> io::Result<Vec<PathBuf>> {
+            let entries = fs::read_dir(root)?.map(|entry| entry.map(|entry| entry.path()));
+            let paths = entries.collect::<io::Result<Vec<_>>>()?;
+            Ok(paths.into_iter().filter(|path| *path != marker && *path != held).collect())
+        };
+        let left = left().map_err(io_error(root, "listed"))?;
+        if !left.is_empty() && !marker.exists() {
+            return Err(StateError::NotEmpty(root.to_owned()));
+        }
+        File::create(&marker).and_then(|file| file.sync_all()).map_err(io_error(&marker, "written"))?;
+        for path in left {
+            let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
+            let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(io_error(&path, "removed"))?;
+        }
+        Ok(Self { layout: layout.clone() })
+    }
+
+    /// Everything is in its place, and on the disk.
+    pub(crate) fn end(self) -> Result<(), StateError> {
+        let root = self.layout.root();
+        let end = || -> io::Result<()> {
+            nix::unistd::syncfs(File::open(root)?)?;
+            fs::remove_file(self.layout.restoring())?;
+            File::open(root)?.sync_all()
+        };
+        end().map_err(io_error(root, "written to the disk"))
     }
 }
 
@@ -293,6 +360,22 @@ mod tests {
         let taken = stranger.local_addr().unwrap().port();
         let error = data.port("registry", taken..=taken).unwrap_err().to_string();
         assert!(error.contains("private registry"), "{error}");
+    }
+
+    #[test]
+    fn a_half_restored_folder_is_refused_and_begun_anew_and_a_used_one_is_not_restored_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path().join("data"));
+        drop(Restoring::begin(&layout).unwrap());
+        fs::write(layout.facts(), "half").unwrap();
+        let error = DataDir::open(layout.clone()).unwrap_err().to_string();
+        assert!(error.contains("run `slipway restore` again"), "{error}");
+        let again = Restoring::begin(&layout).unwrap();
+        assert!(!layout.facts().exists());
+        again.end().unwrap();
+        DataDir::open(layout.clone()).unwrap();
+        let error = Restoring::begin(&layout).unwrap_err().to_string();
+        assert!(error.contains("is not empty"), "{error}");
     }
 
     #[test]

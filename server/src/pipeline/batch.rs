@@ -1,4 +1,5 @@
-//! Takes a batch from its row to its end: run where the app runs, its output stored, its end recorded.
+//! Takes a batch that a release waits for from its row to its end: run where the app runs, its output stored, its end
+//! recorded.
 //!
 //! Invariant: the end is stored before what ran is removed. So whoever takes it up again, after whatever crash, finds
 //! either the end or what runs, and never runs it a second time for want of knowing.
@@ -63,7 +64,17 @@ pub(super) async fn run(
     if let Err(error) = written.await {
         warn!("The log's writer died: {error}");
     }
-    let (outcome, end) = sum_up(batch, ended);
+    conclude(platform, batch, ended, "it was stopped").await
+}
+
+/// Stores the end, and only then removes what ran. `stopped` is what is recorded of one that was asked to stop.
+pub(super) async fn conclude(
+    platform: &Platform,
+    batch: &Batch,
+    ended: Result<Ended, RolloutError>,
+    stopped: &str,
+) -> anyhow::Result<Outcome> {
+    let (outcome, end) = sum_up(batch, ended, stopped);
     if let Some(end) = end {
         let mut conn = platform.pool.acquire().await?;
         let _ended_already_if_lost = batches::end(&mut conn, batch.id, &end).await?;
@@ -75,7 +86,11 @@ pub(super) async fn run(
 }
 
 /// The outcome, and what is recorded of it; nothing as long as it may run on.
-fn sum_up(batch: &Batch, ended: Result<Ended, RolloutError>) -> (Outcome, Option<batches::End>) {
+fn sum_up(
+    batch: &Batch,
+    ended: Result<Ended, RolloutError>,
+    stopped: &str,
+) -> (Outcome, Option<batches::End>) {
     let end = |status, exit_status, reason: Option<&str>| {
         Some(batches::End { status, exit_status, reason: reason.map(str::to_owned) })
     };
@@ -93,9 +108,7 @@ fn sum_up(batch: &Batch, ended: Result<Ended, RolloutError>) -> (Outcome, Option
             (Outcome::Failed(why), end)
         }
         Err(RolloutError::Unreachable(why)) => (Outcome::Unreachable(why), None),
-        Err(RolloutError::Interrupted) => {
-            (Outcome::Stopped, end(BatchStatus::Canceled, None, Some("it was stopped")))
-        }
+        Err(RolloutError::Interrupted) => (Outcome::Stopped, end(BatchStatus::Canceled, None, Some(stopped))),
     }
 }
 

@@ -186,12 +186,27 @@ async fn carry_out(
     transcript: &Transcript,
     turn: &Turn,
 ) -> anyhow::Result<Result<(), RolloutError>> {
-    let interrupt = CancellationToken::new();
-    let phase = Box::pin(phases::before(platform, app, release, transcript, &interrupt));
-    match turn.guard(&interrupt, phase).await? {
-        Ok(()) => move_processes(platform, app, release, transcript, turn).await,
-        stopped => Ok(stopped),
+    let cancel = platform.phase_cancels.register(release.id);
+    // A server before this one may have been asked.
+    if canceled(platform, release).await?.is_some() {
+        cancel.token().cancel();
     }
+    let phase = Box::pin(phases::before(platform, app, release, transcript, cancel.token()));
+    let ended = turn.guard(cancel.token(), phase).await?;
+    match (canceled(platform, release).await?, ended) {
+        (Some(canceled), _) => Ok(Err(canceled)),
+        (None, Ok(())) => move_processes(platform, app, release, transcript, turn).await,
+        (None, stopped) => Ok(stopped),
+    }
+}
+
+/// The failure of a release whose release phase somebody has canceled.
+async fn canceled(platform: &Platform, release: &Release) -> sqlx::Result<Option<RolloutError>> {
+    let mut conn = platform.pool.acquire().await?;
+    let by = releases::canceled_by(&mut conn, release.id).await?;
+    Ok(by.map(|by| {
+        RolloutError::Failed(format!("canceled by {by} in its release phase\nNo process was moved."))
+    }))
 }
 
 async fn succeed(
@@ -213,8 +228,10 @@ async fn succeed(
         locked.move_branch(&mut tx, commit).await?;
     }
     phases::plan_postdeploy(&mut tx, app, release).await?;
-    let told = super::formation::introduce(&mut tx, app, &locked, release).await?;
+    let mut told = super::formation::introduce(&mut tx, app, &locked, release).await?;
+    told.extend(super::cron::put_in_force(&mut tx, app, release).await?);
     tx.commit().await?;
+    platform.clock.wake();
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     events::note(platform, &app.name, events::API, format!("Release v{} is live", release.version)).await;
     // The release is live whatever git says; the upkeep converges the branch too, perhaps at this moment.

@@ -19,9 +19,10 @@ use crate::db::apps::{self, App};
 use crate::db::formation::{self, Change};
 use crate::db::jobs::{Fenced, Job};
 use crate::db::releases::{self, Release};
-use crate::domain::formation::{ChangeStatus, Formation, USUAL_SIZE, Wish, scaling_of};
+use crate::domain::formation::{Autoscale, ChangeStatus, Formation, USUAL_SIZE, Wish, scaling_of};
 use crate::domain::ids::ChangeId;
 use crate::domain::names::ProcessType;
+use crate::events;
 use crate::platform::Platform;
 use crate::queue::JobError;
 use crate::target::{RolloutError, Workload};
@@ -124,7 +125,7 @@ async fn carry_out(platform: &Platform, app: &App, change: &Change) -> anyhow::R
     }
     let outcome = move_unless_overtaken(platform, &change.wish, &turn, (&next, &previous)).await;
     match outcome {
-        Ok(()) => in_force(platform, app, &after).await,
+        Ok(()) => in_force(platform, app, change, &after).await,
         Err(RolloutError::Failed(reason)) => {
             Ok(Outcome::Failed(as_before(&change.wish, &reason, &before, &next)))
         }
@@ -196,12 +197,40 @@ async fn move_processes(
     }
 }
 
-async fn in_force(platform: &Platform, app: &App, formation: &Formation) -> anyhow::Result<Outcome> {
+async fn in_force(
+    platform: &Platform,
+    app: &App,
+    change: &Change,
+    formation: &Formation,
+) -> anyhow::Result<Outcome> {
     let mut tx = platform.pool.begin().await?;
     let locked = app_lock::lock(&mut tx, app.id).await?.context("the app was destroyed")?;
     formation::store(&mut tx, &locked, formation).await?;
     tx.commit().await?;
+    let text = format!("{} by user {}", done(&change.wish, formation), change.actor_name);
+    events::note(platform, &app.name, events::API, text).await;
     Ok(Outcome::Done)
+}
+
+/// What was done, for the app's log: `Scaled to web@3:standard`.
+fn done(wish: &Wish, formation: &Formation) -> String {
+    let scaled = |types: &mut dyn Iterator<Item = &ProcessType>| {
+        let one = |name: &ProcessType| {
+            let scaling = scaling_of(formation, name);
+            format!("{name}@{}:{}", scaling.quantity, scaling.size.as_deref().unwrap_or(USUAL_SIZE))
+        };
+        format!("Scaled to {}", types.map(one).collect::<Vec<_>>().join(" "))
+    };
+    match wish {
+        Wish::Scale(types) => scaled(&mut types.keys()),
+        Wish::StopAutoscaling { process_type, .. } => scaled(&mut std::iter::once(process_type)),
+        Wish::Autoscale { process_type, autoscale } => {
+            let Autoscale { min, max, cpu } = autoscale;
+            format!("Autoscaling {process_type}@{min}-{max} at {cpu} % of its CPUs")
+        }
+        Wish::Restart(which) => format!("Restarted {which}"),
+        Wish::Stop { name, .. } => format!("Stopped {name}"),
+    }
 }
 
 /// A type that left the Procfile after it was asked for.

@@ -101,6 +101,8 @@ async fn begin(platform: &Platform, id: BuildId, attempt: i32) -> sqlx::Result<O
     if builds::begin(&mut conn, id, attempt).await? == Fenced::Lost {
         return Ok(None);
     }
+    // Who follows sees the state too.
+    platform.logs.wake(id);
     let Some(build) = builds::by_id(&mut conn, id).await? else { return Ok(None) };
     Ok(apps::by_id(&mut conn, build.app_id).await?.map(|app| (app, build)))
 }

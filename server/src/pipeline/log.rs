@@ -1,8 +1,10 @@
 //! A log (of a build, of a batch): one writer that sanitises, masks and stores, any number of followers.
 //!
 //! Invariants: the row is written first, then followers are woken; an event's id is its byte offset in the sanitised
-//! text; a follower registers for the wake-up before it reads. The log never harms the build: while the database is
-//! away a bounded amount is kept, then lines are dropped and the gap is said in the log.
+//! text; a follower registers for the wake-up before it reads. The newest text travels with the wake-up, so that a
+//! thousand followers ask the database little more than one does; who has missed some of it reads the rows. The log
+//! never harms the build: while the database is away a bounded amount is kept, then lines are dropped and the gap is
+//! said in the log.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,6 +24,8 @@ use crate::transcript::Transcript;
 
 /// Text that may wait for the database, in bytes.
 const BACKLOG: usize = 1024 * 1024;
+/// Bytes of a log's newest text that are kept for its followers, as long as there are any.
+const TAIL: usize = 64 * 1024;
 /// How often a follower looks without having been woken.
 const POLL: Duration = Duration::from_secs(1);
 /// Between two tries to store text while the database is away.
@@ -32,27 +36,69 @@ const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// Wakes followers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogHub {
-    logs: Arc<Mutex<HashMap<LogId, watch::Sender<()>>>>,
+    logs: Arc<Mutex<HashMap<LogId, watch::Sender<Tail>>>>,
+}
+
+/// The newest text of a log.
+#[derive(Debug, Clone, Default)]
+struct Tail {
+    /// The byte of the log at which it begins.
+    start: i64,
+    text: Bytes,
+    /// How often something else than the text has changed: only the database knows what.
+    changes: u64,
+}
+
+impl Tail {
+    fn end(&self) -> i64 {
+        self.start + i64::try_from(self.text.len()).unwrap_or(0)
+    }
+
+    fn append(&mut self, start: i64, text: &[u8]) {
+        let joined = match start == self.end() {
+            true => [&self.text, text].concat(),
+            false => text.to_vec(),
+        };
+        let end = start + i64::try_from(text.len()).unwrap_or(0);
+        self.text = Bytes::from(joined);
+        self.text = self.text.slice(self.text.len().saturating_sub(TAIL)..);
+        self.start = end - i64::try_from(self.text.len()).unwrap_or(0);
+    }
+
+    /// The text from this byte on, if all of it is here and there is some.
+    fn after(&self, offset: i64) -> Option<&[u8]> {
+        let skip = usize::try_from(offset - self.start).ok()?;
+        self.text.get(skip..).filter(|text| !text.is_empty())
+    }
 }
 
 impl LogHub {
     /// Something about this log has changed.
     pub(crate) fn wake(&self, log: impl Into<LogId>) {
-        let log = log.into();
+        self.tell(log.into(), |tail| tail.changes += 1);
+    }
+
+    /// This text was stored, from this byte of the log on.
+    fn stored(&self, log: LogId, start: i64, text: &[u8]) {
+        self.tell(log, |tail| tail.append(start, text));
+    }
+
+    fn tell(&self, log: LogId, change: impl FnOnce(&mut Tail)) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(waker) = logs.get(&log) {
-            waker.send_replace(());
             if waker.receiver_count() == 0 {
                 logs.remove(&log);
+            } else {
+                waker.send_modify(change);
             }
         }
     }
 
-    fn subscribe(&self, log: LogId) -> watch::Receiver<()> {
+    fn subscribe(&self, log: LogId) -> watch::Receiver<Tail> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         // Those of closed logs are never woken again: they go when somebody else comes.
         logs.retain(|_, waker| waker.receiver_count() > 0);
-        logs.entry(log).or_insert_with(|| watch::channel(()).0).subscribe()
+        logs.entry(log).or_insert_with(|| watch::channel(Tail::default()).0).subscribe()
     }
 }
 
@@ -224,8 +270,10 @@ impl Writer {
         self.dropped -= batch.dropped;
         if stored.full {
             self.forget_all();
+            return self.settings.hub.wake(self.log);
         }
-        self.settings.hub.wake(self.log);
+        let start = stored.offset - i64::try_from(batch.text.len()).unwrap_or(0);
+        self.settings.hub.stored(self.log, start, batch.text.as_bytes());
     }
 
     fn forget_all(&mut self) {
@@ -238,15 +286,20 @@ impl Writer {
 /// Reads a log from any byte offset on, until it is closed.
 pub(crate) struct Follower {
     pool: PgPool,
-    changes: watch::Receiver<()>,
+    tail: watch::Receiver<Tail>,
     log: LogId,
     offset: i64,
+    /// Nothing was stored after `offset` when the rows were read last: what comes later comes with a wake-up.
+    is_at_end: bool,
+    /// Changes that were looked up.
+    seen: u64,
+    looks: u64,
 }
 
 impl Follower {
     pub(crate) fn new(pool: PgPool, hub: &LogHub, log: impl Into<LogId>, offset: i64) -> Self {
         let log = log.into();
-        Self { pool, changes: hub.subscribe(log), log, offset }
+        Self { pool, tail: hub.subscribe(log), log, offset, is_at_end: false, seen: 0, looks: 0 }
     }
 
     /// The next text; `None` when the log is closed and read to its end. Cancel-safe.
@@ -255,22 +308,44 @@ impl Follower {
     /// The database's; the follower may be asked again, nothing is skipped.
     pub(crate) async fn next(&mut self) -> sqlx::Result<Option<Vec<u8>>> {
         loop {
-            self.changes.mark_unchanged();
-            let mut conn = self.pool.acquire().await?;
-            // Asked before the text is read: closed now means that no text comes after what the read finds.
-            let closed = logs::is_closed(&mut conn, self.log).await?;
-            let text = logs::read_from(&mut conn, self.log, self.offset).await?;
-            drop(conn);
-            if !text.is_empty() {
-                self.offset += i64::try_from(text.len()).unwrap_or(0);
-                return Ok(Some(text));
+            // What changes from here on ends the wait below.
+            let tail = self.tail.borrow_and_update().clone();
+            if let Some(text) = tail.after(self.offset) {
+                return Ok(Some(self.advance(text.to_vec())));
             }
-            if closed {
-                return Ok(None);
+            // What the tail does not reach back to is in the rows.
+            let missed = tail.end() > self.offset;
+            if missed || !self.is_at_end || self.seen != tail.changes {
+                let mut conn = self.pool.acquire().await?;
+                // Asked before the text is read: closed now means that no text comes after what the read finds.
+                let closed = logs::is_closed(&mut conn, self.log).await?;
+                let text = logs::read_from(&mut conn, self.log, self.offset).await?;
+                drop(conn);
+                self.seen = tail.changes;
+                self.looks += 1;
+                self.is_at_end = text.is_empty();
+                if !text.is_empty() {
+                    return Ok(Some(self.advance(text)));
+                }
+                if closed {
+                    return Ok(None);
+                }
             }
-            // An error means that the hub forgot us: the poll still finds the text.
-            drop(tokio::time::timeout(POLL, self.changes.changed()).await);
+            // A wake-up is not lost; should one be all the same, the poll still finds the text.
+            if !matches!(tokio::time::timeout(POLL, self.tail.changed()).await, Ok(Ok(()))) {
+                self.is_at_end = false;
+            }
         }
+    }
+
+    /// How often the database was asked: another number, and the log's owner may be in another state.
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    fn advance(&mut self, text: Vec<u8>) -> Vec<u8> {
+        self.offset += i64::try_from(text.len()).unwrap_or(0);
+        text
     }
 }
 

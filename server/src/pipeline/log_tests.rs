@@ -152,6 +152,74 @@ async fn followers_are_woken_for_every_text_and_for_the_end() {
 }
 
 #[tokio::test]
+async fn many_followers_at_the_end_ask_the_database_no_more_for_each_line() {
+    let rig = Rig::new().await;
+    let (transcript, writer) = rig.open(ROOMY, &[]);
+    transcript.step("before").await;
+    let mut followers: Vec<Follower> = (0..50).map(|_| rig.follow(0)).collect();
+    let mut said = Vec::new();
+    for number in 0..100 {
+        let line = format!("-----> line {number}\n");
+        transcript.step(&format!("line {number}")).await;
+        said.extend(line.bytes());
+    }
+    let (mut looks, begun) = (Vec::new(), std::time::Instant::now());
+    for follower in &mut followers {
+        let mut text = Vec::new();
+        while !text.ends_with(&said) {
+            text.extend(next(follower).await.expect("open"));
+        }
+        looks.push(follower.looks());
+    }
+    for number in 0..100 {
+        transcript.step(&format!("later {number}")).await;
+        for follower in &mut followers {
+            let expected = format!("-----> later {number}\n");
+            assert_eq!(next(follower).await.as_deref(), Some(expected.as_bytes()));
+        }
+    }
+    for (follower, before) in followers.iter().zip(looks) {
+        // Who hears nothing for a second looks, too.
+        let most = before + 3 + begun.elapsed().as_secs();
+        assert!(follower.looks() <= most, "{} looks for a hundred lines", follower.looks() - before);
+    }
+    drop(transcript);
+    end(writer).await;
+    rig.close().await;
+    assert_eq!(next(&mut followers[0]).await, None);
+}
+
+#[tokio::test]
+async fn who_has_fallen_behind_catches_up_while_the_log_goes_on() {
+    let rig = Rig::new().await;
+    let (transcript, writer) = rig.open(ROOMY, &[]);
+    transcript.step("before").await;
+    let mut follower = rig.follow(0);
+    assert!(next(&mut follower).await.is_some());
+    let nothing_more = tokio::time::timeout(Duration::from_millis(200), next(&mut follower)).await;
+    assert!(nothing_more.is_err(), "it waits at the end");
+    // More at once than the hub keeps.
+    transcript.output(Bytes::from("much\n".repeat(3 * TAIL / 5))).await;
+    let going_on = async {
+        loop {
+            transcript.step("still going on").await;
+        }
+    };
+    let caught_up = async {
+        let mut text = Vec::new();
+        while text.len() <= 3 * TAIL {
+            text.extend(next(&mut follower).await.expect("open"));
+        }
+    };
+    tokio::select! {
+        caught_up = tokio::time::timeout(LONG, caught_up) => caught_up.expect("in time"),
+        () = going_on => {}
+    }
+    drop(transcript);
+    end(writer).await;
+}
+
+#[tokio::test]
 async fn a_log_over_its_limit_ends_with_whole_lines_and_says_so() {
     let rig = Rig::new().await;
     let (transcript, writer) = rig.open(50, &[]);
@@ -228,6 +296,22 @@ async fn the_log_of_a_destroyed_app_ends_at_once() {
     drop(transcript);
     tokio::time::timeout(LAST_PATIENCE / 2, writer).await.expect("in time").expect("no panic");
     assert_eq!(rig.text().await, "");
+}
+
+#[test]
+fn the_tail_is_bounded_and_serves_who_missed_nothing() {
+    let mut tail = Tail::default();
+    assert_eq!(tail.after(0), None);
+    tail.append(10, b"one\n");
+    tail.append(14, b"two\n");
+    assert_eq!(tail.after(14), Some(b"two\n".as_slice()));
+    assert_eq!(tail.after(10), Some(b"one\ntwo\n".as_slice()));
+    assert_eq!((tail.after(9), tail.after(18), tail.after(30)), (None, None, None));
+    tail.append(100, b"after a gap\n");
+    assert_eq!((tail.after(14), tail.after(100)), (None, Some(b"after a gap\n".as_slice())));
+    tail.append(112, &vec![b'x'; TAIL + 1]);
+    assert_eq!((tail.text.len(), tail.end()), (TAIL, 112 + 1 + i64::try_from(TAIL).expect("small")));
+    assert_eq!(tail.after(112), None);
 }
 
 #[tokio::test]

@@ -7,12 +7,16 @@ mod batch;
 mod build;
 mod builder;
 pub(crate) mod cancels;
+pub(crate) mod cron;
 mod deploy;
+mod detached;
 pub(crate) mod detect;
 pub(crate) mod formation;
 pub(crate) mod jobs;
+mod kept;
 pub(crate) mod log;
 pub(crate) mod mask;
+pub(crate) mod metering;
 mod phases;
 mod push;
 mod release;
@@ -23,6 +27,7 @@ mod sanitise;
 pub(crate) mod source;
 
 mod turn;
+pub(crate) mod unattended;
 pub(crate) mod upkeep;
 pub(crate) mod workload;
 

@@ -17,7 +17,7 @@ use crate::domain::batch::{BatchKind, BatchStatus};
 use crate::domain::blueprint::Blueprint;
 use crate::domain::procfile;
 use crate::platform::Platform;
-use crate::target::batch::Batch;
+use crate::target::batch::{Batch, Take};
 use crate::target::{Command, RolloutError};
 use crate::transcript::Transcript;
 
@@ -153,9 +153,12 @@ async fn batch_of(
     Ok(Some(Batch {
         id: stored.id,
         name: stored.kind.as_str().to_owned(),
+        dyno: format!("{}.1", stored.kind.as_str()),
         of,
         command: Command::Argv(procfile::argv(&stored.command)),
+        environment: Default::default(),
         limits: platform.settings.processes.usual().limits,
         deadline: platform.settings.rollout.phase_deadline,
+        take: Take::StartOrFollow,
     }))
 }

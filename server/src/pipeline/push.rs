@@ -33,6 +33,8 @@ pub(crate) async fn to_registry(line: &Line, image: Image) -> Result<Pushed, Sto
         return Err(if canceled { Stop::Canceled } else { Stop::LeaseLost });
     }
     drop(conn);
+    // Who follows sees the state too.
+    line.platform.logs.wake(line.build.id);
     let (digest, blueprint, reuse_key) = match image {
         Image::InRegistry { digest, blueprint, reuse_key } => {
             tag_existing(line, &digest).await?;

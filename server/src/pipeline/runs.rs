@@ -26,11 +26,11 @@ use crate::domain::ids::AppId;
 use crate::domain::names::ConfigKey;
 use crate::domain::procfile;
 use crate::platform::Platform;
-use crate::target::Whose;
 use crate::target::attached::{AttachError, Ends, Inside, OneOff, Screen};
+use crate::target::{Whose, Workload};
 
 /// One-off processes are `run.1000` to `run.9999`, as Heroku's.
-const NUMBERS: std::ops::Range<u16> = 1000..10_000;
+pub(super) const NUMBERS: std::ops::Range<u16> = 1000..10_000;
 
 /// What somebody wants to be run.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) actor: String,
     pub(crate) version: i64,
     pub(crate) since: Timestamp,
+    /// Nobody is attached to it.
+    pub(crate) detached: bool,
 }
 
 /// All that run. Cheap to clone.
@@ -174,14 +176,18 @@ impl Platform {
         }
     }
 
-    /// Ends a one-off process, whoever is attached to it.
+    /// Ends a one-off process, whoever is attached to it, or has left it.
     pub(crate) async fn stop_run(
         &self,
         app: &App,
         principal: &Principal,
         name: &str,
     ) -> Result<Run, ActionError> {
-        let run = self.runs.stop(app.id, name).ok_or_else(|| {
+        let stopped = match self.runs.stop(app.id, name) {
+            Some(run) => Some(run),
+            None => self.stop_unattended(app, principal, name).await?,
+        };
+        let run = stopped.ok_or_else(|| {
             ActionError::NotFound(format!("no `{name}` of {} runs: `run:list` lists those that do", app.name))
         })?;
         let mut conn = self.pool.acquire().await?;
@@ -198,17 +204,7 @@ impl Platform {
         ends: Ends,
         stop: CancellationToken,
     ) -> Result<i64, AttachError> {
-        if app.adoption.is_some() {
-            return Err(AttachError::Refused(
-                "this app moves Deployments that somebody else owns, with a config that is theirs: a process beside \
-                 them would lack it. `ps:exec` runs a command in one of theirs"
-                    .to_owned(),
-            ));
-        }
-        let current = self.current_workload(app).await?;
-        let (release, blueprint) = current.ok_or_else(|| {
-            AttachError::Refused(format!("nothing of {} was released yet: push it first", app.name))
-        })?;
+        let (release, blueprint) = runnable(self, app).await?;
         let size = self.settings.processes.size(wish.size.as_deref());
         let size = size.map_err(AttachError::Refused)?;
         let entry = self.runs.enter(
@@ -219,6 +215,7 @@ impl Platform {
                 actor: principal.name.clone(),
                 version: release.version,
                 since: Timestamp::now(),
+                detached: false,
             },
             stop.clone(),
         );
@@ -245,23 +242,6 @@ impl Platform {
         outcome
     }
 
-    async fn current_workload(
-        &self,
-        app: &App,
-    ) -> Result<Option<(crate::target::Workload, Blueprint)>, AttachError> {
-        let look = async {
-            let mut conn = self.pool.acquire().await?;
-            let Some(release) = releases::good_before(&mut conn, app.id, i64::MAX).await? else {
-                return Ok(None);
-            };
-            drop(conn);
-            let Some(code) = &release.code else { return Ok(None) };
-            let blueprint = workload::blueprint_of(code)?;
-            Ok(workload::of(self, app, &release).await?.map(|workload| (workload, blueprint)))
-        };
-        look.await.map_err(ours)
-    }
-
     async fn note(
         &self,
         app: &App,
@@ -278,13 +258,44 @@ impl Platform {
     }
 }
 
+/// What a one-off process of the app runs with now.
+pub(super) async fn runnable(platform: &Platform, app: &App) -> Result<(Workload, Blueprint), AttachError> {
+    if app.adoption.is_some() {
+        return Err(AttachError::Refused(
+            "this app moves Deployments that somebody else owns, with a config that is theirs: a process beside \
+             them would lack it. `ps:exec` runs a command in one of theirs"
+                .to_owned(),
+        ));
+    }
+    let current = current_workload(platform, app).await.map_err(ours)?;
+    current.ok_or_else(|| {
+        AttachError::Refused(format!("nothing of {} was released yet: push it first", app.name))
+    })
+}
+
+async fn current_workload(platform: &Platform, app: &App) -> anyhow::Result<Option<(Workload, Blueprint)>> {
+    let mut conn = platform.pool.acquire().await?;
+    let Some(release) = releases::good_before(&mut conn, app.id, i64::MAX).await? else { return Ok(None) };
+    drop(conn);
+    let Some(code) = &release.code else { return Ok(None) };
+    let blueprint = workload::blueprint_of(code)?;
+    Ok(workload::of(platform, app, &release).await?.map(|workload| (workload, blueprint)))
+}
+
+/// Of the process type that a one-off process is most like: web, or the first.
+pub(super) fn image_of(workload: &Workload) -> Option<String> {
+    let processes = &workload.processes;
+    let like = processes.iter().find(|process| process.name.is_web()).or(processes.first())?;
+    Some(workload.image_of(like).to_owned())
+}
+
 fn ours(error: anyhow::Error) -> AttachError {
     warn!("A command could not be run: {error:#}");
     AttachError::Unreachable("the platform could not look up what to run; its log has the cause".to_owned())
 }
 
 /// The name of a process type stands for its command; one word with spaces in it is a line, as in a Procfile.
-fn argv(
+pub(super) fn argv(
     command: &[String],
     processes: &BTreeMap<crate::domain::names::ProcessType, Option<String>>,
 ) -> Vec<String> {
@@ -328,6 +339,7 @@ mod tests {
             actor: "ada".to_owned(),
             version: 1,
             since: Timestamp::now(),
+            detached: false,
         };
         let entry = runs.enter(run, stop.clone());
         let name = entry.run.name.clone();

@@ -4,6 +4,7 @@
 //! meanwhile, or if it was forced; otherwise it would silently take back somebody's release.
 
 use super::{Line, Stop, release};
+use crate::actions::builds::HOOK;
 use crate::db::builds;
 use crate::db::releases;
 use crate::git::{Oid, Repository};
@@ -18,7 +19,8 @@ pub(crate) async fn still_wanted(line: &Line) -> Result<(), Stop> {
     release::refuse_if_overtaken(line).await?;
     let mut conn = line.platform.pool.acquire().await?;
     let Some(released) = line.app.branch_commit.as_deref() else { return Ok(()) };
-    if build.forced || build.branch_was.as_deref() == Some(released) {
+    // Of a repository elsewhere the newest head wins, whatever it was moved from: it was read when it was accepted.
+    if build.forced || build.trigger == HOOK || build.branch_was.as_deref() == Some(released) {
         return Ok(());
     }
     let repository = line.platform.repository(line.app.id).await.map_err(Stop::ours)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{batch, jobs, workload};
+use super::{batch, jobs, unattended, workload};
 use crate::db::apps::{self, App};
 use crate::db::{self, builds, releases};
 use crate::git::Oid;
@@ -24,6 +24,11 @@ const CHORES: u32 = 120;
 const KEPT_PINS: usize = 50;
 /// How long ended jobs can still be looked at.
 const KEPT_JOBS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the history of cron tells of a run.
+const KEPT_RUNS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How far back the charts of an app go.
+const KEPT_SAMPLES: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Longer than any push may take: what is older was left by a server that was killed.
 const OLD_QUARANTINE: Duration = Duration::from_secs(6 * 3600);
@@ -81,6 +86,9 @@ pub(crate) async fn converge(platform: &Platform) {
     }
     if let Err(error) = platform.target.end_runs(&|name| platform.runs.has(name)).await {
         warn!("One-off processes that nobody attends to could not be ended: {error:#}");
+    }
+    if let Err(error) = unattended::take_up(platform).await {
+        warn!("What runs without anybody could not be looked up: {error}");
     }
     if let Err(error) = batch::sweep(platform).await {
         warn!("What batches have left could not be looked for: {error:#}");
@@ -176,10 +184,12 @@ async fn take_up_orphans(platform: &Platform) -> anyhow::Result<()> {
 async fn chores(platform: &Platform) {
     let forget = async {
         let mut conn = platform.pool.acquire().await?;
-        db::jobs::prune(&mut conn, KEPT_JOBS).await
+        db::jobs::prune(&mut conn, KEPT_JOBS).await?;
+        db::samples::prune(&mut conn, KEPT_SAMPLES).await?;
+        db::unattended::prune(&mut conn, KEPT_RUNS).await
     };
     if let Err(error) = forget.await {
-        warn!("Could not prune ended jobs: {error}");
+        warn!("Could not prune ended jobs, runs and samples: {error}");
     }
     prune_engine(platform).await;
     forget_logs(platform).await;

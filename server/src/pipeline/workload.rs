@@ -11,6 +11,7 @@ use crate::config::Size;
 use crate::db::apps::App;
 use crate::db::formation;
 use crate::db::releases::{Code, Release};
+use crate::domain;
 use crate::domain::blueprint::Blueprint;
 use crate::domain::formation::{Formation, Scaling, scaling_of};
 use crate::domain::health::Checks;
@@ -18,6 +19,7 @@ use crate::domain::image::ImageSource;
 use crate::domain::names::{ConfigKey, ProcessType};
 use crate::domain::procfile;
 use crate::platform::Platform;
+use crate::target::batch::CronEntry;
 use crate::target::{Check, Command, Process, Scale, Workload};
 
 /// What `release` runs; `None` for a release without code (config set before the first push).
@@ -51,6 +53,7 @@ pub(crate) async fn in_formation(
         config: if app.adoption.is_some() { BTreeMap::new() } else { config },
         pull: platform.pull_login.clone(),
         adopted: app.adoption.clone(),
+        cron: cron(platform, app, &blueprint),
     }))
 }
 
@@ -105,6 +108,24 @@ fn processes(
         }
     });
     processes.collect()
+}
+
+/// What a clock starts. Apps that adopt Deployments have none, for their config is not known here.
+fn cron(platform: &Platform, app: &App, blueprint: &Blueprint) -> Vec<CronEntry> {
+    if app.adoption.is_some() {
+        return Vec::new();
+    }
+    let image = blueprint.batch_image.as_ref().map(|image| image.at(platform.registry.pull_address()));
+    let entry = |entry: &domain::cron::CronEntry| CronEntry {
+        name: entry.name.clone(),
+        image: image.clone(),
+        command: Command::Argv(procfile::argv(&entry.command)),
+        schedule: entry.schedule.clone(),
+        timezone: entry.timezone.clone(),
+        limits: platform.settings.processes.usual().limits,
+        time_limit: platform.settings.processes.run_time_limit,
+    };
+    blueprint.cron.iter().map(entry).collect()
 }
 
 /// What app.json asks for; the app's own setting goes before it.

@@ -87,7 +87,7 @@ impl Registry {
 }
 
 /// The image for this architecture if the manifest is an index.
-fn chosen(manifest: &Bytes, architecture: &str) -> Result<Option<String>, LookError> {
+pub(super) fn chosen(manifest: &Bytes, architecture: &str) -> Result<Option<String>, LookError> {
     let manifest: Manifest = serde_json::from_slice(manifest).map_err(|_| LookError::NoImage)?;
     let Some(entries) = manifest.manifests else { return Ok(None) };
     let mut others = Vec::new();

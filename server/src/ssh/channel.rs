@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::streams::{OUTPUT_BUFFER, Speaker, Voice, chunks, verb_input};
-use crate::domain::access::Principal;
 use crate::domain::names::AppName;
 use crate::doors::{
-    Exchange, GitRequest, GitService, GitStreams, Output, RawLine, Services, Terminal, VerbRequest,
+    Exchange, GitRequest, GitService, GitStreams, KeyProof, Lookup, Output, RawLine, Services, Terminal,
+    VerbRequest,
 };
 
 /// How long the end of a channel may take to reach the session.
@@ -46,7 +46,8 @@ pub(super) struct Line {
 
 pub(super) struct Order {
     pub(super) task: Task,
-    pub(super) principal: Principal,
+    /// Of the key that the client has proved to have.
+    pub(super) fingerprint: String,
     pub(super) address: IpAddr,
     pub(super) protocol: Option<String>,
     pub(super) terminal: Terminal,
@@ -129,7 +130,13 @@ async fn carry_out(line: Line, order: Order) -> u8 {
 }
 
 async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: DuplexStream) -> u8 {
-    let Order { task, principal, address, protocol, terminal, raw_line, services } = order;
+    let Order { task, fingerprint, address, protocol, terminal, raw_line, services } = order;
+    // A connection may last for days: who was removed since, or lost a right, has it no more.
+    let principal = match services.owner_of_key(&fingerprint, KeyProof::Verified).await {
+        Lookup::Known(principal) => principal,
+        Lookup::Unknown => return refuse(&mut errors, GONE).await,
+        Lookup::Unavailable => return refuse(&mut errors, NOT_NOW).await,
+    };
     let argv = match task {
         Task::Refuse(text) => return refuse(&mut errors, &text).await,
         Task::Git { service, app } => {
@@ -175,6 +182,10 @@ async fn work(line: Line, order: Order, mut output: DuplexStream, mut errors: Du
         never = feed => match never {},
     }
 }
+
+/// What is said to a connection whose key counts no more.
+const GONE: &str = "your key was removed since you have connected";
+const NOT_NOW: &str = "your key cannot be looked up at the moment: try again in a minute";
 
 /// Grammar of all refusals at this door; git shows it as it comes.
 async fn refuse(errors: &mut DuplexStream, text: &str) -> u8 {

@@ -32,7 +32,8 @@ pub(super) struct Client {
     pub(super) authenticated: CancellationToken,
     /// What this connection has started; it may outlive the connection.
     pub(super) work: TaskTracker,
-    principal: Option<Principal>,
+    /// Of the key that was proved: whose it is, is asked for each order.
+    fingerprint: Option<String>,
     refused: Vec<RefusedKey>,
     complaint: Complaint,
     open: Option<OpenChannel>,
@@ -70,7 +71,7 @@ impl Client {
             address,
             authenticated: CancellationToken::new(),
             work: TaskTracker::new(),
-            principal: None,
+            fingerprint: None,
             refused: Vec::new(),
             complaint: Complaint::Untold,
             open: None,
@@ -131,18 +132,18 @@ impl Client {
 
     /// Hands the channel's task its order; a channel takes one.
     fn start(&mut self, id: ChannelId, task: Task, session: &mut Session) -> Result<(), russh::Error> {
-        let (principal, address) = (self.principal.clone(), self.address);
+        let (fingerprint, address) = (self.fingerprint.clone(), self.address);
         let services = self.door.services.clone();
         let order = self.channel(id).and_then(|open| {
             let told = (open.terminal, RawLine::new(open.screen.subscribe()), open.protocol.take());
             open.order.take().map(|order| (order, told))
         });
-        let (Some((order, (terminal, raw_line, protocol))), Some(principal)) = (order, principal) else {
+        let (Some((order, (terminal, raw_line, protocol))), Some(fingerprint)) = (order, fingerprint) else {
             return session.channel_failure(id);
         };
         session.channel_success(id)?;
         // The task is gone only when it has closed the channel itself.
-        drop(order.send(Order { task, principal, address, protocol, terminal, raw_line, services }));
+        drop(order.send(Order { task, fingerprint, address, protocol, terminal, raw_line, services }));
         Ok(())
     }
 }
@@ -178,8 +179,9 @@ impl Handler for Client {
     }
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        self.principal = self.owner(key.public_key, key.algorithm, KeyProof::Verified).await;
-        Ok(if self.principal.is_some() { Auth::Accept } else { Auth::reject() })
+        let owner = self.owner(key.public_key, key.algorithm, KeyProof::Verified).await;
+        self.fingerprint = owner.map(|_| key.public_key.fingerprint(HashAlg::Sha256).to_string());
+        Ok(if self.fingerprint.is_some() { Auth::Accept } else { Auth::reject() })
     }
 
     /// Clients try this when they are out of keys; a form without questions shows them the reason. Lets nobody in.

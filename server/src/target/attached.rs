@@ -12,7 +12,7 @@ use super::{Limits, Process, Workload};
 use crate::domain::names::ConfigKey;
 
 /// The size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Screen {
     pub(crate) columns: u16,
     pub(crate) rows: u16,

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod docker;
 mod failure;
 pub(crate) mod kubernetes;
+pub(crate) mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 
 use self::attached::{AttachError, Ends, Inside, OneOff};
 use self::kubernetes::Reconciled;
+use self::usage::Usages;
 use crate::domain::formation::{Autoscale, Which};
 use crate::domain::health::Checks;
 use crate::domain::names::{AppName, ConfigKey, ProcessType};
@@ -85,7 +87,7 @@ impl Target {
         match self {
             Self::Docker(target) => Ok(target.reconcile(desired).await?),
             Self::Kubernetes(target) => {
-                for workload in desired {
+                for workload in target.adrift(desired).await? {
                     let (app, version) = (&workload.app, workload.version);
                     match target.reconcile(workload).await {
                         Ok(Reconciled::Applied(why)) => {
@@ -172,6 +174,14 @@ impl Target {
         }
     }
 
+    /// What each app has used since the last time that this was asked; of a cluster's owned apps only.
+    pub(crate) async fn usage(&self) -> anyhow::Result<Usages> {
+        match self {
+            Self::Docker(target) => Ok(target.usage().await?),
+            Self::Kubernetes(target) => Ok(target.usage().await?),
+        }
+    }
+
     /// Whether it answers.
     pub(crate) async fn health(&self) -> anyhow::Result<()> {
         match self {
@@ -220,6 +230,8 @@ pub(crate) struct Workload {
     pub(crate) pull: Option<RegistryLogin>,
     /// Deployments that somebody else owns and of which only the image is ours to move.
     pub(crate) adopted: Option<Adoption>,
+    /// What a clock starts besides.
+    pub(crate) cron: Vec<batch::CronEntry>,
 }
 
 impl Workload {
@@ -298,7 +310,7 @@ pub(crate) struct RegistryLogin {
 }
 
 /// Which foreign Deployments an app moves.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub(crate) struct Adoption {
     pub(crate) namespace: String,
     pub(crate) deployments: AdoptedSet,
@@ -307,7 +319,7 @@ pub(crate) struct Adoption {
 }
 
 /// How the Deployments are found.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AdoptedSet {
     Names(Vec<String>),

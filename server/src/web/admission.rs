@@ -41,6 +41,10 @@ pub(super) enum Access {
 #[derive(Debug, Clone)]
 pub(crate) struct InProcess(pub(crate) Principal);
 
+/// The role of the principal in the team of the app that the path names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PathRole(pub(super) Option<Role>);
+
 /// The team that the path names.
 #[derive(Debug, Clone)]
 pub(super) struct PathTeam {
@@ -74,31 +78,43 @@ async fn admitted(web: &Web, access: Access, request: Request) -> Result<Request
     let (mut parts, body) = request.into_parts();
     let named = path_name(&mut parts, access).await;
     let principal = principal_of(web, &parts).await?;
+    authorised(web, access, principal, (&mut parts, &named)).await?;
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Asks whether `principal` may, and puts who they are and what the path names where handlers look for it.
+pub(super) async fn authorised(
+    web: &Web,
+    access: Access,
+    principal: Principal,
+    (parts, named): (&mut Parts, &str),
+) -> Result<(), ApiError> {
     let mut conn = web.platform.pool.acquire().await?;
     match access {
         Access::Public | Access::SignedIn => {}
         Access::Platform => access::authorise(&principal, None, Action::Administer)?,
         Access::App(action) => {
-            let app = apps::named(&mut conn, &named).await?;
+            let app = apps::named(&mut conn, named).await?;
             let role = match &app {
                 Some(app) => apps::role_of(&mut conn, app.id, principal.user).await?,
                 None => None,
             };
             access::authorise(&principal, role, action)?;
-            let app = app.ok_or_else(|| unknown("app", &named, "apps"))?;
+            let app = app.ok_or_else(|| unknown("app", named, "apps"))?;
             parts.extensions.insert(app);
+            parts.extensions.insert(PathRole(role));
         }
         Access::Team(action) => {
-            let (team, _) = team_for(&mut conn, &principal, &named, action).await?;
+            let (team, _) = team_for(&mut conn, &principal, named, action).await?;
             parts.extensions.insert(team);
         }
         Access::Pipeline(action) => {
-            let pipeline = pipeline_for(&mut conn, &principal, &named, action).await?;
+            let pipeline = pipeline_for(&mut conn, &principal, named, action).await?;
             parts.extensions.insert(pipeline);
         }
     }
     parts.extensions.insert(principal);
-    Ok(Request::from_parts(parts, body))
+    Ok(())
 }
 
 /// The team `name` if `principal` may do `action` in it, with the role that they have there.
@@ -140,7 +156,8 @@ pub(super) async fn pipeline_for(
     }
 }
 
-async fn path_name(parts: &mut Parts, access: Access) -> String {
+/// What the path calls the app, the team or the pipeline.
+pub(super) async fn path_name(parts: &mut Parts, access: Access) -> String {
     use axum::extract::FromRequestParts;
     let wanted = match access {
         Access::Team(_) => "team",

@@ -74,7 +74,7 @@ impl Gate {
         let address = self.origin(peer, headers)?;
         let token = token(headers).ok_or(NotAdmitted::NoToken)?;
         let neighbourhood = neighbourhood(address);
-        if let Some(wait) = self.throttle.wait(neighbourhood) {
+        if let Some(wait) = self.throttle.wait(&neighbourhood) {
             return Err(NotAdmitted::TooMany(wait));
         }
         match self.services.owner_of_token(token).await {
@@ -107,6 +107,15 @@ impl Gate {
             Transport::Plain if address.is_loopback() => Err(NotAdmitted::StrangeProxy),
             Transport::Plain => Err(NotAdmitted::PlainHttp),
         }
+    }
+
+    /// Whether the client's own connection is encrypted, to us or to a proxy that is trusted. Over the loopback it need not be.
+    pub(super) fn is_encrypted(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        let by_proxy = || {
+            self.trusts(peer.address.ip().to_canonical())
+                && last_word(headers, FORWARDED_PROTO).is_some_and(|word| word.eq_ignore_ascii_case("https"))
+        };
+        peer.transport == Transport::Tls || by_proxy()
     }
 
     /// The last address on the way that is not a proxy of ours; what stands before it may be made up.

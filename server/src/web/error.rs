@@ -6,14 +6,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::api::shapes::Refusal;
 use super::auth::NotAdmitted;
 use crate::actions::ActionError;
+use crate::db;
 use crate::domain::access::Denied;
 use crate::pipeline::source::SourceError;
+
+/// PostgreSQL's codes for a text, and for JSON, with a NUL in it.
+const NO_TEXT: [&str; 2] = ["22021", "22P05"];
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +32,9 @@ pub(crate) enum ApiError {
     NotAdmitted(#[from] NotAdmitted),
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// Whoever it is, not like this.
+    #[error("{0}")]
+    Refused(String),
     /// The thing asked for is not there; the text names it and the verb that lists its kind.
     #[error("{0}")]
     NotFound(String),
@@ -38,6 +47,9 @@ pub(crate) enum ApiError {
     InvalidRange(String),
     #[error("{0}")]
     TooLarge(String),
+    /// The request did not come to its end in time.
+    #[error("{0}")]
+    Timeout(String),
     #[error("{0}")]
     MethodNotAllowed(String),
     /// Something outside of us is away; trying again later helps.
@@ -57,10 +69,15 @@ impl ApiError {
         Self::InvalidParams(error.to_string())
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status_and_id().0
+    }
+
     fn status_and_id(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotAdmitted(refused) => (refused.status(), gate_id(refused)),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Refused(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Denied(Denied::Unknown) | Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Denied(Denied::RoleTooLow { .. } | Denied::AdminOnly) => {
                 (StatusCode::FORBIDDEN, "forbidden")
@@ -69,6 +86,7 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
@@ -87,14 +105,34 @@ fn gate_id(refused: &NotAdmitted) -> &'static str {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unavailable(
+        if db::is_away(&error) {
+            return Self::Unavailable(
                 "the platform's database does not answer: nothing was changed; try again in a moment"
                     .to_owned(),
-            ),
-            other => Self::Internal(anyhow::Error::new(other).context("querying the database")),
+            );
         }
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if code.is_some_and(|code| NO_TEXT.contains(&&*code)) {
+            return Self::InvalidParams("text must not hold NUL characters: leave them out".to_owned());
+        }
+        Self::Internal(anyhow::Error::new(error).context("querying the database"))
     }
+}
+
+/// Middleware: what the framework refuses (a path that is no text, a query that does not parse) is refused as by us.
+pub(super) async fn in_our_words(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let kind =
+        response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let said = match response.status() {
+        StatusCode::BAD_REQUEST if !kind.starts_with("application/json") => {
+            "the path or the query is not as this address takes them: compare /openapi.json"
+        }
+        StatusCode::UPGRADE_REQUIRED => "this address is for WebSockets: send `Upgrade: websocket`",
+        _ => return response,
+    };
+    let refusal = Refusal { id: "bad_request".to_owned(), message: said.to_owned(), url: None };
+    (response.status(), Json(refusal)).into_response()
 }
 
 impl From<ActionError> for ApiError {

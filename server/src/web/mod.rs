@@ -9,6 +9,9 @@ pub(crate) mod certificate;
 mod error;
 mod etag;
 pub(crate) mod git;
+mod hooks;
+mod newest;
+mod openapi;
 mod range;
 mod request;
 pub(crate) mod router;
@@ -18,6 +21,7 @@ pub(crate) mod testing;
 mod tests;
 mod throttle;
 pub(crate) mod tls;
+pub(crate) mod ui;
 
 use std::sync::Arc;
 

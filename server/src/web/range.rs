@@ -11,9 +11,19 @@ use super::error::ApiError;
 use crate::db::history::{Order, Page};
 
 /// Rows of a page when the request names no number.
-const USUAL: i64 = 200;
+pub(super) const USUAL: i64 = 200;
 /// Rows of a page at most.
 const MOST: i64 = 1000;
+
+/// What a request asks for; nothing if it has no such header, and nothing that is understood if it is no text.
+pub(super) fn asked(parts: &Parts) -> &str {
+    parts.headers.get(header::RANGE).map_or("", |value| value.to_str().unwrap_or("?"))
+}
+
+/// The number of `max=`, if it is one that a page may have.
+pub(super) fn limit(number: &str) -> Option<i64> {
+    number.parse().ok().filter(|number| (1..=MOST).contains(number))
+}
 
 /// The range that a request asks for, in numbers (versions of releases, numbers of builds).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Range {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let text = match parts.headers.get(header::RANGE) {
-            None => "",
-            Some(value) => value.to_str().unwrap_or("?"),
-        };
-        Self::parse(text).ok_or_else(|| {
+        Self::parse(asked(parts)).ok_or_else(|| {
             ApiError::InvalidRange(
                 "the Range header is not understood: write it like `version ..; max=15, order=desc`"
                     .to_owned(),
@@ -51,7 +57,7 @@ impl Range {
         let mut page = Page { least: 0, most: i64::MAX, order: Order::Ascending, limit: USUAL };
         for option in options.split([',', ';']).map(str::trim).filter(|option| !option.is_empty()) {
             match option.split_once('=')? {
-                ("max", number) => page.limit = number.parse().ok().filter(|n| (1..=MOST).contains(n))?,
+                ("max", number) => page.limit = limit(number)?,
                 ("order", "asc") => page.order = Order::Ascending,
                 ("order", "desc") => page.order = Order::Descending,
                 _ => return None,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::api::shapes::Refusal;
 use super::error::Fault;
+use super::ui;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
@@ -40,6 +42,10 @@ fn with_id_to_quote(id: Uuid, response: Response) -> Response {
     let message = format!(
         "something went wrong on the platform's side, and its log says what: tell its admin this id: {id}"
     );
+    let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content.is_some_and(|content| content.starts_with("text/html")) {
+        return ui::trouble(response.status(), &message);
+    }
     let refusal = Refusal { id: "internal_server_error".to_owned(), message, url: None };
     (response.status(), Json(refusal)).into_response()
 }

@@ -10,12 +10,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::Web;
 use super::admission::{Access, admit};
 use super::api::{
-    account, apps, authorizations, buildpacks, builds, config_vars, formation, images, log_drains,
-    log_sessions, logs, operations, pipelines, processes, releases, runs, teams, users,
+    account, apps, authorizations, buildpacks, builds, collaborators, config_vars, connection, cron,
+    deliveries, formation, images, log_drains, log_sessions, logs, operations, pipelines, processes,
+    releases, runs, teams, users, webhooks,
 };
 use super::body::LARGEST_BODY;
-use super::error::ApiError;
-use super::{etag, request};
+use super::error::{self, ApiError};
+use super::{etag, hooks, openapi, request};
 use crate::domain::access::Action::{Deploy, Own, Read, ReadConfig};
 
 struct Route {
@@ -36,6 +37,7 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/healthz",                                Public,          get(operations::healthz)),
         route(Method::GET,    "/readyz",                                 Public,          get(operations::readyz)),
         route(Method::GET,    "/metrics",                                Public,          get(operations::metrics)),
+        route(Method::GET,    "/openapi.json",                           Public,          get(openapi::document)),
         route(Method::GET,    "/platform",                               SignedIn,        get(operations::doors)),
 
         route(Method::GET,    "/account",                                SignedIn,        get(account::info)),
@@ -48,6 +50,8 @@ fn routes() -> Vec<Route> {
 
         route(Method::GET,    "/users",                                  Platform,        get(users::list)),
         route(Method::POST,   "/users",                                  Platform,        post(users::create)),
+        route(Method::PATCH,  "/users/{user}",                           Platform,        patch(users::change)),
+        route(Method::DELETE, "/users/{user}",                           Platform,        delete(users::remove)),
         route(Method::GET,    "/teams",                                  SignedIn,        get(teams::list)),
         route(Method::POST,   "/teams",                                  Platform,        post(teams::create)),
         route(Method::GET,    "/teams/{team}/members",                   Team(Read),      get(teams::members)),
@@ -59,6 +63,12 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}",                             App(Read),       get(apps::info)),
         route(Method::PATCH,  "/apps/{app}",                             App(Own),        patch(apps::change)),
         route(Method::DELETE, "/apps/{app}",                             App(Own),        delete(apps::destroy)),
+
+        route(Method::GET,    "/apps/{app}/collaborators",               App(Read),       get(collaborators::list)),
+        route(Method::POST,   "/apps/{app}/collaborators",               App(Own),        post(collaborators::add)),
+        route(Method::GET,    "/apps/{app}/collaborators/{user}",        App(Read),       get(collaborators::info)),
+        route(Method::PATCH,  "/apps/{app}/collaborators/{user}",        App(Own),        patch(collaborators::change)),
+        route(Method::DELETE, "/apps/{app}/collaborators/{user}",        App(Own),        delete(collaborators::remove)),
 
         route(Method::GET,    "/apps/{app}/releases",                    App(Read),       get(releases::list)),
         route(Method::POST,   "/apps/{app}/releases",                    App(Deploy),     post(releases::roll_back)),
@@ -98,11 +108,33 @@ fn routes() -> Vec<Route> {
         route(Method::PATCH,  "/apps/{app}/formation/{type}",            App(Deploy),     patch(formation::change)),
         route(Method::GET,    "/apps/{app}/formation-changes/{change}",  App(Read),       get(formation::outcome)),
         route(Method::GET,    "/apps/{app}/runs",                        App(Read),       get(runs::list)),
+        route(Method::POST,   "/apps/{app}/runs",                        App(Deploy),     post(runs::start)),
         route(Method::POST,   "/apps/{app}/runs/{run}/stop",             App(Deploy),     post(runs::stop)),
         route(Method::GET,    "/apps/{app}/attach",                      App(Deploy),     get(runs::attach)),
+        route(Method::GET,    "/apps/{app}/cron",                        App(Read),       get(cron::list)),
+        route(Method::GET,    "/apps/{app}/cron-runs",                   App(Read),       get(cron::history)),
+        route(Method::POST,   "/apps/{app}/cron/{entry}/runs",           App(Deploy),     post(cron::start)),
         route(Method::GET,    "/apps/{app}/logs",                        App(Read),       get(logs::read)),
         route(Method::POST,   "/apps/{app}/log-sessions",                App(Read),       post(log_sessions::create)),
         route(Method::GET,    "/log-sessions/{session}",                 Public,          get(log_sessions::read)),
+        route(Method::POST,   "/hooks/{host}/{name}",                    Public,          hooks::door()),
+        route(Method::GET,    "/apps/{app}/connection",                  App(Read),       get(connection::info)),
+        route(Method::POST,   "/apps/{app}/connection",                  App(Own),        post(connection::connect)),
+        route(Method::PATCH,  "/apps/{app}/connection",                  App(Own),        patch(connection::change)),
+        route(Method::DELETE, "/apps/{app}/connection",                  App(Own),        delete(connection::disconnect)),
+        route(Method::POST,   "/apps/{app}/connection/secret",           App(Own),        post(connection::rotate)),
+        route(Method::GET,    "/apps/{app}/hook-deliveries",             App(Read),       get(deliveries::list)),
+        route(Method::POST,   "/apps/{app}/hook-deliveries",             App(Deploy),     post(deliveries::check)),
+        route(Method::GET,    "/apps/{app}/hook-deliveries/{delivery}",  App(Read),       get(deliveries::info)),
+        route(Method::POST,   "/apps/{app}/hook-deliveries/{delivery}/redeliver", App(Deploy), post(deliveries::redeliver)),
+
+        route(Method::GET,    "/apps/{app}/webhooks",                    App(ReadConfig), get(webhooks::list)),
+        route(Method::POST,   "/apps/{app}/webhooks",                    App(Deploy),     post(webhooks::add)),
+        route(Method::GET,    "/apps/{app}/webhooks/{webhook}",          App(ReadConfig), get(webhooks::info)),
+        route(Method::DELETE, "/apps/{app}/webhooks/{webhook}",          App(Deploy),     delete(webhooks::remove)),
+        route(Method::GET,    "/apps/{app}/webhook-deliveries",          App(ReadConfig), get(webhooks::deliveries)),
+        route(Method::GET,    "/apps/{app}/webhook-deliveries/{delivery}", App(ReadConfig), get(webhooks::delivery)),
+
         route(Method::GET,    "/apps/{app}/log-drains",                  App(ReadConfig), get(log_drains::list)),
         route(Method::POST,   "/apps/{app}/log-drains",                  App(Deploy),     post(log_drains::add)),
         route(Method::GET,    "/apps/{app}/log-drains/{drain}",          App(ReadConfig), get(log_drains::info)),
@@ -131,6 +163,7 @@ pub(crate) fn api(web: Web) -> Router {
             ApiError::MethodNotAllowed("this path does not take this method".to_owned())
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(error::in_our_words))
         .layer(from_fn(etag::tag))
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(from_fn(request::identify))
@@ -154,6 +187,8 @@ pub(super) mod tests {
         pub(in crate::web) needs_somebody: bool,
         /// An app, a team or a pipeline, whose existence strangers do not learn.
         pub(in crate::web) about_a_thing: bool,
+        /// Where the role of a collaborator counts.
+        pub(in crate::web) about_an_app: bool,
         access: Access,
     }
 
@@ -178,6 +213,7 @@ pub(super) mod tests {
             path,
             needs_somebody: access != Access::Public,
             about_a_thing: matches!(access, Access::App(_) | Access::Team(_) | Access::Pipeline(_)),
+            about_an_app: matches!(access, Access::App(_)),
             access,
         };
         routes().into_iter().map(walked).collect()

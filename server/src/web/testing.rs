@@ -16,7 +16,7 @@ use super::api::shapes::Doors;
 use super::auth::Gate;
 use super::router::api;
 use super::tls::{Peer, Transport};
-use super::{InProcess, Web};
+use super::{InProcess, Web, ui};
 use crate::app::doors::services;
 use crate::config;
 use crate::crypto::KeyFile;
@@ -59,6 +59,11 @@ impl Answer {
 impl TestApi {
     /// `None` where there is no engine for tests.
     pub(crate) async fn new() -> Option<Self> {
+        Self::with(&[]).await
+    }
+
+    /// The same with settings as flags would give them.
+    pub(crate) async fn with(flags: &[&str]) -> Option<Self> {
         // Another test may have been quicker.
         drop(rustls::crypto::ring::default_provider().install_default());
         let engine = engine().await?;
@@ -74,7 +79,7 @@ impl TestApi {
             Settings::new(&format!("t{}", &Uuid::new_v4().simple().to_string()[..8]), Duration::from_secs(1)),
             Default::default(),
         );
-        let settings = config::tests::serve(&[]);
+        let settings = config::tests::serve(flags);
         let platform = Platform {
             id: "test".into(),
             pool: pool.clone(),
@@ -92,6 +97,9 @@ impl TestApi {
             cancels: Default::default(),
             rollouts: Default::default(),
             runs: Default::default(),
+            attendants: Default::default(),
+            clock: Default::default(),
+            phase_cancels: Default::default(),
             settings: Arc::new(settings),
         };
         let gate = Gate::new(services(platform.clone(), None), Vec::new());
@@ -105,7 +113,13 @@ impl TestApi {
             ssh_host_keys: vec!["ssh-ed25519 AAAAC3Nz".into()],
         };
         let web = Web { platform: platform.clone(), doors: Arc::new(doors), metrics: None, gate };
-        let api = Self { _database: database, platform, api: api(web), _router: router, _folder: folder };
+        let api = Self {
+            _database: database,
+            platform,
+            api: ui::router::page(web.clone()).merge(api(web)),
+            _router: router,
+            _folder: folder,
+        };
         let mut conn = api.platform.pool.acquire().await.expect("connects");
         people::create_team(&mut conn, &TeamName::default_team()).await.expect("inserts").expect("is new");
         drop(conn);

@@ -60,15 +60,27 @@ async fn an_expired_token_is_refused() {
 async fn every_route_refuses_every_role_that_is_too_low() {
     let Some(api) = TestApi::new().await else { return };
     let owner = api.member("olga", Role::Owner).await;
+    // The role by the team, and the one as a collaborator.
     let people = [
-        (None, api.stranger("steve").await),
-        (Some(Role::Viewer), api.member("vera", Role::Viewer).await),
-        (Some(Role::Deployer), api.member("dora", Role::Deployer).await),
+        ((None, None), api.stranger("steve").await),
+        ((Some(Role::Viewer), None), api.member("vera", Role::Viewer).await),
+        ((Some(Role::Deployer), None), api.member("dora", Role::Deployer).await),
+        ((None, Some(Role::Viewer)), api.stranger("vic").await),
+        ((None, Some(Role::Deployer)), api.stranger("dan").await),
+        ((None, Some(Role::Owner)), api.stranger("otto").await),
+        ((Some(Role::Viewer), Some(Role::Deployer)), api.member("eve", Role::Viewer).await),
+        ((Some(Role::Deployer), Some(Role::Viewer)), api.member("max", Role::Deployer).await),
     ];
     let made = api.call(&owner, Method::POST, "/apps", json!({ "name": "blog" })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     let made = api.call(&owner, Method::POST, "/pipelines", json!({ "name": "blogs" })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    for ((_, role), who) in &people {
+        let Some(role) = role else { continue };
+        let new = json!({ "user": who.name, "role": role });
+        let added = api.call(&owner, Method::POST, "/apps/blog/collaborators", new).await;
+        assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    }
     for route in every_route() {
         let path =
             route.path.replace("{app}", "blog").replace("{team}", "default").replace("{pipeline}", "blogs");
@@ -80,8 +92,14 @@ async fn every_route_refuses_every_role_that_is_too_low() {
             "nobody on {} {path}",
             route.method
         );
-        for (role, who) in &people {
-            if route.allows(*role) {
+        for ((by_team, own), who) in &people {
+            let role = if route.about_an_app { *by_team.max(own) } else { *by_team };
+            if route.allows(role) {
+                // What changes nothing shows that the role is enough, too.
+                if route.about_an_app && route.method == Method::GET {
+                    let answer = api.call(who, route.method.clone(), &path, json!({})).await;
+                    assert_ne!(answer.status, StatusCode::FORBIDDEN, "{role:?} on {path}: {}", answer.text);
+                }
                 continue;
             }
             let answer = api.call(who, route.method.clone(), &path, json!({})).await;
@@ -302,5 +320,47 @@ async fn the_last_owner_of_a_team_stays() {
     assert_eq!(
         api.call(&olga, Method::DELETE, &format!("{path}/dora"), json!({})).await.status,
         StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn collaborators_have_heroku_s_shape_and_see_their_app_only() {
+    let Some(api) = TestApi::new().await else { return };
+    let olga = api.member("olga", Role::Owner).await;
+    let bob = api.stranger("bob").await;
+    for name in ["blog", "shop"] {
+        api.call(&olga, Method::POST, "/apps", json!({ "name": name })).await;
+    }
+    assert_eq!(api.get(&bob, "/apps").await.json(), json!([]));
+    let new = json!({ "user": "bob", "silent": true });
+    let added = api.call(&olga, Method::POST, "/apps/blog/collaborators", new.clone()).await;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    let added = added.json();
+    let names: Vec<_> =
+        added["permissions"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["view", "deploy", "operate"]);
+    assert_eq!((&added["role"], &added["user"]["email"]), (&"deployer".into(), &"bob".into()));
+    assert_eq!((&added["app"]["name"], &added["user"]["federated"]), (&"blog".into(), &false.into()));
+    let again = api.call(&olga, Method::POST, "/apps/blog/collaborators", new).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let apps = api.get(&bob, "/apps").await.json();
+    assert_eq!(apps.as_array().map(Vec::len), Some(1), "{apps}");
+    assert_eq!(api.get(&bob, "/apps/shop").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(api.get(&bob, "/teams/default/members").await.status, StatusCode::NOT_FOUND);
+    let change = json!({ "role": "viewer" });
+    let own = api.call(&bob, Method::PATCH, "/apps/blog/collaborators/bob", json!({ "role": "owner" })).await;
+    assert_eq!(own.status, StatusCode::FORBIDDEN);
+    let changed = api.call(&olga, Method::PATCH, "/apps/blog/collaborators/bob", change.clone()).await;
+    assert_eq!(changed.json()["role"], "viewer");
+    let set = api.call(&bob, Method::PATCH, "/apps/blog/config-vars", json!({ "A": "b" })).await;
+    assert_eq!(set.status, StatusCode::FORBIDDEN);
+    assert_eq!(api.get(&olga, "/apps/blog/collaborators").await.json()[0]["user"]["email"], "bob");
+    let gone = api.call(&olga, Method::DELETE, "/apps/blog/collaborators/bob", json!({})).await;
+    assert_eq!(gone.status, StatusCode::OK);
+    assert_eq!(api.get(&bob, "/apps/blog").await.status, StatusCode::NOT_FOUND);
+    let none = api.call(&olga, Method::PATCH, "/apps/blog/collaborators/bob", change).await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    assert!(
+        none.json()["message"].as_str().is_some_and(|text| text.contains("bob is no collaborator of `blog`"))
     );
 }

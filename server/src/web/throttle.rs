@@ -1,6 +1,8 @@
-//! Slows down those who guess: failed authentications are counted by address in fixed windows.
+//! Slows down those who guess: failed authentications are counted in fixed windows, by address or by what else names
+//! the guesser or the one who is guessed at.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,9 +14,17 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Forgetting is cheap for us and useless to guessers: a token has 256 random bits.
 const MOST_ADDRESSES: usize = 20_000;
 
-#[derive(Debug, Default)]
-pub(super) struct Throttle {
-    windows: Mutex<HashMap<IpAddr, Window>>,
+#[derive(Debug)]
+pub(super) struct Throttle<K = IpAddr> {
+    most: u32,
+    window: Duration,
+    windows: Mutex<HashMap<K, Window>>,
+}
+
+impl Default for Throttle<IpAddr> {
+    fn default() -> Self {
+        Self::new(MOST_FAILURES, WINDOW)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,33 +33,38 @@ struct Window {
     failures: u32,
 }
 
-impl Throttle {
-    /// How long this address has to wait before it may try again, if it has to.
-    pub(super) fn wait(&self, address: IpAddr) -> Option<Duration> {
-        self.wait_at(address, Instant::now())
+impl<K: Eq + Hash> Throttle<K> {
+    /// At most so many failures in a window.
+    pub(super) fn new(most: u32, window: Duration) -> Self {
+        Self { most, window, windows: Mutex::default() }
+    }
+
+    /// How long this one has to wait before it may try again, if it has to.
+    pub(super) fn wait(&self, who: &K) -> Option<Duration> {
+        self.wait_at(who, Instant::now())
     }
 
     /// Notes a failure.
-    pub(super) fn failed(&self, address: IpAddr) {
-        self.failed_at(address, Instant::now());
+    pub(super) fn failed(&self, who: K) {
+        self.failed_at(who, Instant::now());
     }
 
-    fn wait_at(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+    fn wait_at(&self, who: &K, now: Instant) -> Option<Duration> {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = windows.get(&address).filter(|window| window.failures >= MOST_FAILURES)?;
-        WINDOW.checked_sub(now.duration_since(window.opened)).filter(|wait| !wait.is_zero())
+        let window = windows.get(who).filter(|window| window.failures >= self.most)?;
+        self.window.checked_sub(now.duration_since(window.opened)).filter(|wait| !wait.is_zero())
     }
 
-    fn failed_at(&self, address: IpAddr, now: Instant) {
-        let passed = |window: &Window| now.duration_since(window.opened) >= WINDOW;
+    fn failed_at(&self, who: K, now: Instant) {
+        let passed = |window: &Window| now.duration_since(window.opened) >= self.window;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= MOST_ADDRESSES && !windows.contains_key(&address) {
+        if windows.len() >= MOST_ADDRESSES && !windows.contains_key(&who) {
             windows.retain(|_, window| !passed(window));
             if windows.len() >= MOST_ADDRESSES {
                 windows.clear();
             }
         }
-        let window = windows.entry(address).or_insert(Window { opened: now, failures: 0 });
+        let window = windows.entry(who).or_insert(Window { opened: now, failures: 0 });
         if passed(window) {
             *window = Window { opened: now, failures: 0 };
         }
@@ -66,14 +81,14 @@ mod tests {
         let (throttle, start) = (Throttle::default(), Instant::now());
         let guesser: IpAddr = "192.0.2.1".parse().unwrap();
         for _ in 0..MOST_FAILURES {
-            assert_eq!(throttle.wait_at(guesser, start), None);
+            assert_eq!(throttle.wait_at(&guesser, start), None);
             throttle.failed_at(guesser, start);
         }
-        assert_eq!(throttle.wait_at(guesser, start), Some(WINDOW));
-        assert_eq!(throttle.wait_at("192.0.2.2".parse().unwrap(), start), None);
-        assert_eq!(throttle.wait_at(guesser, start + WINDOW), None);
+        assert_eq!(throttle.wait_at(&guesser, start), Some(WINDOW));
+        assert_eq!(throttle.wait_at(&"192.0.2.2".parse().unwrap(), start), None);
+        assert_eq!(throttle.wait_at(&guesser, start + WINDOW), None);
         throttle.failed_at(guesser, start + WINDOW);
-        assert_eq!(throttle.wait_at(guesser, start + WINDOW), None);
+        assert_eq!(throttle.wait_at(&guesser, start + WINDOW), None);
     }
 
     #[test]

@@ -118,6 +118,20 @@ pub(super) fn of_index_pack(errors: &str, source: Source, limits: &ReceiveLimits
     PackError::Invalid(quoted(errors))
 }
 
+/// Reads a refusal of fsck, or another fault of the pack, out of what `git fetch` says; `None` if the pack is not to
+/// blame.
+pub(in crate::git) fn of_fetch(errors: &str, limits: &ReceiveLimits) -> Option<PackError> {
+    let ours = [
+        "error: object ",
+        "index-pack",
+        "attempting to allocate",
+        "No space left",
+        "Disk quota",
+        "Read-only",
+    ];
+    ours.iter().any(|words| errors.contains(words)).then(|| of_index_pack(errors, Source::Open, limits))
+}
+
 /// `rev-list` failed: its walk met something that is nowhere.
 pub(super) fn of_rev_list(errors: &str) -> PackError {
     Missing::Sender(quoted(errors)).into()

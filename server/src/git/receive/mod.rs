@@ -29,12 +29,16 @@ use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
 pub(crate) use advertise::advertise;
+pub(in crate::git) use fault::of_fetch;
 pub(crate) use fault::{Fault, PackError};
+pub(in crate::git) use pack::check_fetched;
 pub(crate) use pack::take_pack;
 pub(crate) use quarantine::PREFIX as QUARANTINE_PREFIX;
+pub(in crate::git) use quarantine::Quarantine;
 pub(crate) use reply::Reply;
 pub(crate) use report::{RefOutcome, RefResult, all_or_nothing};
 pub(crate) use request::{Command, Request, RequestError, read_request};
+pub(super) use shallow::read as boundary;
 
 /// How much, and for how long, a client may send.
 #[derive(Debug, Clone)]

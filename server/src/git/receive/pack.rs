@@ -61,6 +61,16 @@ where
     }
 }
 
+/// Checks what a fetch has brought into the quarantine as [`take_pack`] checks a push: whole, and a commit.
+pub(in crate::git) async fn check_fetched(
+    mut quarantine: Quarantine,
+    request: &Request,
+) -> Result<Quarantine, PackError> {
+    quarantine.settle_boundary().await.map_err(PackError::Storage)?;
+    check_connectivity(&quarantine, request).await?;
+    check_kinds(quarantine, request).await
+}
+
 /// Objects are missing because the client lost them, or because our own history is shallow and it could not know.
 async fn blame(missing: Missing, quarantine: &Quarantine, request: &Request) -> PackError {
     let Missing::Sender(detail) = missing else { return missing.into() };

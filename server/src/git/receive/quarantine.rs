@@ -40,7 +40,7 @@ impl Quarantine {
         Self { repository: repository.clone(), folder: None, candidates, boundary }
     }
 
-    pub(super) async fn new(repository: &Repository, request: &Request) -> io::Result<Self> {
+    pub(in crate::git) async fn new(repository: &Repository, request: &Request) -> io::Result<Self> {
         let mut candidates: BTreeSet<Oid> = shallow::read(repository.path()).await?.into_iter().collect();
         candidates.extend(&request.shallow);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(repository.path().join("objects"))?;
@@ -53,7 +53,7 @@ impl Quarantine {
     }
 
     /// A git child that writes into the quarantine and reads both. The boundary holds for it alone.
-    pub(super) fn git(&self, subcommand: &str) -> tokio::process::Command {
+    pub(in crate::git) fn git(&self, subcommand: &str) -> tokio::process::Command {
         let mut command = command::git(self.repository.path(), subcommand);
         if let Some(folder) = &self.folder {
             command
@@ -81,7 +81,7 @@ impl Quarantine {
     }
 
     /// Types of objects, wherever they are. Blocking.
-    pub(super) fn kind_of(&self, oid: Oid) -> Option<git2::ObjectType> {
+    pub(in crate::git) fn kind_of(&self, oid: Oid) -> Option<git2::ObjectType> {
         let repository = open_git2(self.repository.path()).ok()?;
         let odb = repository.odb().ok()?;
         if let Some(folder) = &self.folder {
@@ -102,6 +102,18 @@ impl Quarantine {
         })
         .await??;
         shallow::record(self.repository.path(), &self.boundary).await
+    }
+
+    /// Bytes of the packs so far, one that is still coming in among them.
+    pub(in crate::git) async fn size(&self) -> io::Result<u64> {
+        let Some(folder) = &self.folder else { return Ok(0) };
+        let mut entries = tokio::fs::read_dir(folder.path().join("pack")).await?;
+        let mut bytes = 0;
+        while let Some(entry) = entries.next_entry().await? {
+            // A pack that is being renamed is counted the next time.
+            bytes += entry.metadata().await.map_or(0, |metadata| metadata.len());
+        }
+        Ok(bytes)
     }
 
     /// Whether any commit that this push can reach lacks a parent.

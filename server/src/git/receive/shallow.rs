@@ -29,7 +29,7 @@ const ASKED_WHOLE: &str = "slipway-ask-whole";
 const ASK_WHOLE_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The recorded boundary; empty for a repository with its whole history.
-pub(super) async fn read(repository: &Path) -> io::Result<Vec<Oid>> {
+pub(in crate::git) async fn read(repository: &Path) -> io::Result<Vec<Oid>> {
     match tokio::fs::read_to_string(repository.join("shallow")).await {
         Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

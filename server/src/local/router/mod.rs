@@ -41,6 +41,7 @@ pub(crate) use requests::{Answered, Heard};
 pub(crate) use settings::Settings;
 pub(crate) use table::Route;
 
+use super::files;
 use headers::Origin;
 use requests::Requests;
 use table::Table;
@@ -83,7 +84,8 @@ struct Shared {
 /// Serves until replaced, told to stop, or SIGTERM; returns when the last request has ended.
 pub(crate) async fn run(settings: Settings) -> Result<(), RouterError> {
     handover::detach();
-    raise_file_limit();
+    // Two descriptors a request.
+    files::raise_limit();
     let leaving = CancellationToken::new();
     let sigterm = tokio::spawn(leave_on_sigterm(leaving.clone()));
     let served = serve(settings, leaving).await;
@@ -107,16 +109,6 @@ async fn serve(settings: Settings, leaving: CancellationToken) -> Result<(), Rou
     // Whoever answers on the socket now; without a successor there is nobody.
     client::hand_requests_on(&shared).await;
     Ok(())
-}
-
-/// Two descriptors a request: the kernel's soft limit of 1024 would be met by a few hundred.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(error = %error, "The router keeps its limit of open files");
-    }
 }
 
 async fn leave_on_sigterm(leaving: CancellationToken) {

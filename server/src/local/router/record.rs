@@ -124,7 +124,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let (before, after) = self.line();
         let (app, at, backend) = (self.app.clone(), self.at, self.backend);
-        self.shared.requests.add(Answered { number: 0, app, at, backend, before, after });
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let status = self.status.as_u16();
+        self.shared.requests.add(Answered { number: 0, app, at, backend, before, after, status, millis });
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) struct Answered {
     /// What stands before the name of the process, and behind it.
     pub(crate) before: String,
     pub(crate) after: String,
+    /// Its HTTP status, and how long the answer took in milliseconds; 0 from a router of an earlier release.
+    #[serde(default)]
+    pub(crate) status: u16,
+    #[serde(default)]
+    pub(crate) millis: u64,
 }
 
 /// What the server is told.
@@ -137,7 +142,16 @@ mod tests {
     fn answered(app: &str, second: i64) -> Answered {
         let at = Timestamp::from_second(second).expect("a time");
         let app = app.parse().expect("a name");
-        Answered { number: 0, app, at, backend: None, before: String::new(), after: String::new() }
+        Answered {
+            number: 0,
+            app,
+            at,
+            backend: None,
+            before: String::new(),
+            after: String::new(),
+            status: 200,
+            millis: 1,
+        }
     }
 
     #[tokio::test]

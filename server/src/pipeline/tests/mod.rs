@@ -4,6 +4,7 @@
 
 mod accepting;
 mod building;
+mod cron;
 mod fences;
 mod inspecting;
 mod keeping_up;
@@ -107,7 +108,7 @@ impl Rig {
         let commit = self.repository.commit_info(commit).await.expect("is there");
         let wish =
             Wish { trigger: Trigger::Push, commit, branch_was, forced, detached: false, no_cache: false };
-        self.platform().accept(&self.app, &self.ada, &self.repository, &wish).await
+        self.platform().accept(&self.app, (&self.ada).into(), &self.repository, &wish).await
     }
 
     async fn push(&self, text: &str) -> Accepted {

@@ -130,3 +130,31 @@ async fn the_output_of_all_phases_is_one_text_that_is_read_from_any_byte_and_fol
     assert_eq!(info["phases"][1]["name"], "postdeploy");
     assert_eq!(info["output_stream_url"], "http://localhost:7080/apps/blog/releases/1/output?follow=1");
 }
+
+#[tokio::test]
+async fn a_release_phase_is_canceled_as_long_as_it_has_not_ended() {
+    let Some(rig) = Rig::new().await else { return };
+    let release = with_phases(&rig, &rig.released("one", ReleaseStatus::Pending).await).await;
+    let phase = add(&rig, &release, BatchKind::Release).await;
+    let app = rig.app().await;
+    rig.platform().cancel_build(&app, &rig.ada, 1).await.expect("is canceled");
+    // Also where the server that was asked has died meanwhile.
+    let Rolled::Failed(reason) = rig.roll_out(&release).await else { panic!("it went live") };
+    assert_eq!(reason, "v1 is not live: canceled by ada in its release phase");
+    let stored = batches::by_id(&mut *rig.conn().await, phase).await.expect("answers").expect("stays");
+    assert!(stored.finished_at.is_some());
+    let again = rig.platform().cancel_build(&app, &rig.ada, 1).await;
+    assert!(matches!(again, Err(ActionError::Conflict(_))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_release_phase_that_has_ended_is_canceled_no_more() {
+    let Some(rig) = Rig::new().await else { return };
+    let release = with_phases(&rig, &rig.released("one", ReleaseStatus::Pending).await).await;
+    let phase = add(&rig, &release, BatchKind::Release).await;
+    end(&rig, phase, BatchStatus::Succeeded).await;
+    let refusal = rig.platform().cancel_build(&rig.app().await, &rig.ada, 1).await;
+    assert!(matches!(refusal, Err(ActionError::Conflict(_))), "{refusal:?}");
+    let conn = &mut *rig.conn().await;
+    assert_eq!(releases::canceled_by(conn, release.id).await.expect("answers"), None);
+}

@@ -28,7 +28,8 @@ async fn a_key_lets_in_only_after_its_signature() {
             _ => None,
         })
         .collect();
-    assert_eq!(proofs, [KeyProof::Offered, KeyProof::Verified]);
+    // Whose it is, is asked once more for the order itself.
+    assert_eq!(proofs, [KeyProof::Offered, KeyProof::Verified, KeyProof::Verified]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,5 +116,10 @@ async fn a_connection_carries_one_verb_after_another() {
     for _ in 0..3 {
         assert_eq!(run(shared().arg("whoami")).await, "ada");
     }
+    // Who has lost their key has lost it on connections that they had before, too.
+    open.neighbours.remove_keys();
+    let (code, output, errors) = told(with(shared(), &["whoami"]), b"").await;
+    assert_eq!((code, output.as_str()), (Some(128), ""), "{errors}");
+    assert!(errors.contains("your key was removed"), "{errors}");
     master.kill().await.unwrap();
 }

@@ -22,7 +22,7 @@ use super::{DockerTarget, TargetError, engine, spec};
 use crate::domain::ids::BatchId;
 use crate::domain::names::AppName;
 use crate::target::RolloutError;
-use crate::target::batch::{Batch, Ended, GRACE, Leftover};
+use crate::target::batch::{Batch, Ended, GRACE, Leftover, NOT_FOUND, Take};
 
 /// Between two looks at a container whose stream of output broke while it runs.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -45,6 +45,9 @@ impl DockerTarget {
     ) -> Result<Ended, RolloutError> {
         let (id, left) = match self.running_batch(batch).await? {
             Some(found) => found,
+            None if batch.take != Take::StartOrFollow => {
+                return Err(RolloutError::Failed(NOT_FOUND.to_owned()));
+            }
             None => {
                 let made = self.make_batch(batch, stop).await.map_err(|error| failed(batch, error))?;
                 (made, batch.deadline)
@@ -232,10 +235,10 @@ fn container(platform: &str, batch: &Batch, init: spec::Init) -> ContainerCreate
 
 /// The app's config, and on top of it what the platform tells.
 fn environment(batch: &Batch) -> Vec<String> {
-    let config = batch.of.config.iter();
+    let config = batch.of.config.iter().chain(&batch.environment);
     let mut variables: BTreeMap<&str, String> =
         config.map(|(key, value)| (key.as_str(), value.expose_secret().to_owned())).collect();
-    variables.insert("DYNO", format!("{}.1", batch.name));
+    variables.insert("DYNO", batch.dyno.clone());
     variables.insert("SLIPWAY_APP", batch.of.app.to_string());
     variables.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }

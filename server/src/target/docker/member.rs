@@ -39,7 +39,7 @@ pub(super) struct Member {
     pub(super) status: ContainerStateStatusEnum,
     pub(super) created: jiff::Timestamp,
     since: jiff::Timestamp,
-    restarts: u32,
+    pub(super) restarts: u32,
     pub(super) command: String,
 }
 

@@ -7,6 +7,7 @@
 
 mod attach;
 mod batch;
+mod blame;
 mod collect;
 mod create;
 mod gate;
@@ -25,8 +26,9 @@ mod spec;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod usage;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::names::AppName;
 use crate::local::router::{Control, ControlError};
 use crate::target::ProcessStatus;
+use crate::target::usage::Traffic;
 use member::Member;
 
 /// Where containers are published: below the ports that the kernel gives to outgoing connections, so that a container
@@ -94,6 +97,9 @@ struct Shared {
     without_init: AtomicBool,
     /// Who reads what the containers write; `None` before the first.
     listener: Mutex<Option<Arc<collect::Listener>>>,
+    meters: Mutex<usage::Meters>,
+    /// What the router has answered since it was last asked for.
+    traffic: Mutex<BTreeMap<AppName, Traffic>>,
 }
 
 /// Guards one app; holds the highest version that was put in force since this process started.

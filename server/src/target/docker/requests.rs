@@ -57,11 +57,14 @@ impl DockerTarget {
         let mut entries: BTreeMap<AppName, Vec<Entry>> = BTreeMap::new();
         for answered in heard.requests {
             if stored.is_new(journals, &heard.router, &answered).await {
+                let took = Duration::from_millis(answered.millis);
+                self.count_requests(&answered.app, |traffic| traffic.add(answered.status, took));
                 let app = answered.app.clone();
                 entries.entry(app).or_default().push(self.entry(&heard.router, answered));
             }
         }
         for (app, count) in heard.dropped {
+            self.count_requests(&app, |traffic| traffic.requests += count);
             let text = format!("Error L10 (Output buffer overflow) -> {count} requests are not told here");
             entries.entry(app).or_default().push(said(Timestamp::now(), String::new(), text));
         }

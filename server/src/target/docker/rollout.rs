@@ -125,13 +125,20 @@ impl DockerTarget {
         }
         let started = self.start_or_leave(next, process, slot, stop).await?;
         let verdict = tokio::select! {
-            verdict = self.gate(&next.app, &started) => verdict.map_err(RolloutError::Failed),
+            verdict = self.trial(next, &started) => verdict,
             () = stop.cancelled() => Err(RolloutError::Interrupted),
         };
         if verdict.is_err() {
             self.discard_later(vec![started.id.clone()]);
         }
         verdict.map(|()| started)
+    }
+
+    async fn trial(&self, next: &Workload, started: &Started) -> Result<(), RolloutError> {
+        match self.gate(&next.app, started).await {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(self.verdict_on(started, reason).await),
+        }
     }
 
     /// A start is never cut half-way: the engine would make a container that nobody knows of. Who does not want to
@@ -198,8 +205,11 @@ impl DockerTarget {
     /// One that was healthy first may have crashed while the others were waited for.
     async fn all_still_up(&self, started: &[Started]) -> Result<(), RolloutError> {
         let [_, _, ..] = started else { return Ok(()) };
-        let looks = started.iter().map(|one| self.still_up(one));
-        futures::future::try_join_all(looks).await.map(drop).map_err(RolloutError::Failed)
+        let looks = started.iter().map(async |one| match self.still_up(one).await {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(self.verdict_on(one, reason).await),
+        });
+        futures::future::try_join_all(looks).await.map(drop)
     }
 
     async fn switch(&self, next: &Workload, plan: &Plan<'_>, started: &[Started]) -> Result<(), TargetError> {

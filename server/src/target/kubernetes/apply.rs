@@ -59,13 +59,33 @@ pub(super) async fn delete<K>(cluster: &Cluster, seen: &K, fence: i64) -> Result
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
+    delete_by(cluster, seen, fence, PropagationPolicy::Background).await
+}
+
+/// The same, but what it has made stays.
+pub(super) async fn delete_alone<K>(cluster: &Cluster, seen: &K, fence: i64) -> Result<(), Fault>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    delete_by(cluster, seen, fence, PropagationPolicy::Orphan).await
+}
+
+async fn delete_by<K>(
+    cluster: &Cluster,
+    seen: &K,
+    fence: i64,
+    propagation: PropagationPolicy,
+) -> Result<(), Fault>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
     let name = seen.name_any();
     let api = cluster.api::<K>();
     let mut live = Some(seen.clone());
     let mut attempt = 1;
     while let Some(found) = live.filter(|found| objects::version_of(found.meta()) <= fence) {
         let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
+            propagation_policy: Some(propagation.clone()),
             preconditions: Some(Preconditions {
                 uid: found.uid(),
                 resource_version: found.resource_version(),

@@ -216,7 +216,7 @@ impl KubernetesTarget {
         let api = self.cluster.api::<Pod>();
         let log =
             self.cluster.call(&doing::<Pod>("reading the log of", name), || api.logs(name, &params)).await;
-        log.ok().filter(|text| !text.starts_with(evidence::LOG_GONE)).unwrap_or_default().into()
+        log.ok().filter(|text| !evidence::is_gone(text.as_bytes())).unwrap_or_default().into()
     }
 }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use super::trouble::{Kind, Trouble};
 use super::{apply, evidence, job};
 use crate::domain::ids::BatchId;
 use crate::target::RolloutError;
-use crate::target::batch::{Batch, Ended, GRACE, Leftover};
+use crate::target::batch::{Batch, Ended, GRACE, Leftover, NOT_FOUND, Take};
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -48,7 +49,7 @@ impl KubernetesTarget {
             Some(Ok(ended)) => Ok(ended),
             Some(Err(halt)) => Err(halt.into()),
             None => {
-                self.end_batch(&job::name(batch)).await?;
+                self.end_batch(&name_of(batch)).await?;
                 Err(RolloutError::Interrupted)
             }
         }
@@ -85,15 +86,21 @@ impl KubernetesTarget {
 
     /// Makes the batch's Job unless it is there. One of that name for another batch is a leftover.
     async fn ensure_job(&self, batch: &Batch) -> Result<(), Halt> {
+        if let Take::FollowJob(_) = batch.take {
+            return Ok(());
+        }
         let name = job::name(batch);
         if let Some(found) = self.cluster.get::<Job>(&name).await? {
             if id_of(&found) == Some(batch.id) {
-                return Ok(());
+                return self.release_job(batch, &found).await;
             }
             if !objects::is_ours(&found.metadata, &self.platform, &batch.of.app) {
                 return Err(live::stranger("Job", &name, &self.cluster));
             }
             self.end_job(&found).await?;
+        }
+        if batch.take == Take::Follow {
+            return Err(Halt::Failed(NOT_FOUND.to_owned()));
         }
         let run_as = live::run_as(&self.cluster).await?;
         let blueprint = Blueprint { platform: &self.platform, workload: &batch.of, run_as };
@@ -105,9 +112,34 @@ impl KubernetesTarget {
         let made = job::job(&self.platform, batch, run_as);
         match self.cluster.call(&doing::<Job>("making", &name), || jobs.create(&params, &made)).await {
             // The answer to an earlier try was lost.
-            Err(fault) if fault.is_conflict() => Ok(()),
-            other => Ok(other.map(drop)?),
+            Err(fault) if fault.is_conflict() => match self.cluster.get::<Job>(&name).await? {
+                Some(made) => self.release_job(batch, &made).await,
+                None => Ok(()),
+            },
+            other => self.release_job(batch, &other?).await,
         }
+    }
+
+    /// Lets a run of cron begin that somebody has started by hand, once it has its entry's place.
+    async fn release_job(&self, batch: &Batch, made: &Job) -> Result<(), Halt> {
+        let waits = made.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
+        let Some(entry) = batch.entry().filter(|_| waits) else { return Ok(()) };
+        if let Err(halt) = self.take_place((&batch.of.app, entry), made).await {
+            self.end_job(made).await?;
+            return Err(halt);
+        }
+        let (jobs, name) = (self.cluster.api::<Job>(), made.name_any());
+        let patch = Patch::Merge(json!({ "spec": { "suspend": false } }));
+        let params = PatchParams::default();
+        let resume = || jobs.patch(&name, &params, &patch);
+        Ok(self.cluster.call(&doing::<Job>("starting", &name), resume).await.map(drop)?)
+    }
+}
+
+fn name_of(batch: &Batch) -> String {
+    match &batch.take {
+        Take::FollowJob(name) => name.clone(),
+        Take::StartOrFollow | Take::Follow => job::name(batch),
     }
 }
 
@@ -133,7 +165,7 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(target: &'a KubernetesTarget, batch: &'a Batch) -> Self {
-        Self { target, batch, job: job::name(batch), sent: 0, since: Instant::now(), trouble: None }
+        Self { target, batch, job: name_of(batch), sent: 0, since: Instant::now(), trouble: None }
     }
 
     async fn follow(mut self, output: &mpsc::Sender<Bytes>) -> Result<Ended, Halt> {

@@ -73,7 +73,7 @@ pub(super) async fn copy_log(
     let mut log = std::pin::pin!(log);
     let (mut at, mut chunk) = (0, vec![0; CHUNK]);
     while let Ok(read @ 1..) = log.read(&mut chunk).await {
-        if at == 0 && chunk[..read].starts_with(evidence::LOG_GONE.as_bytes()) {
+        if at == 0 && evidence::is_gone(&chunk[..read]) {
             break;
         }
         let news = &chunk[sent.saturating_sub(at).min(read)..read];

@@ -1,5 +1,6 @@
 //! The apiserver as seen from here: typed handles, bounded retries, and errors sorted by what the caller does next.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -13,12 +14,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Credentials;
+use super::lanes::{Lanes, Place};
 use crate::target::RolloutError;
 
 /// Who we are in `managedFields`; one name, so that what an apply leaves out is removed.
 pub(super) const FIELD_MANAGER: &str = "slipway";
 /// How long one request may take, connection included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Objects that are read at a time where all apps are looked at.
+const PAGE: u32 = 50;
 /// Delays between tries: 0.1 s doubling to 2 s, about 7 s in all, so that a restart of the apiserver is bridged.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
@@ -35,6 +39,10 @@ pub(crate) enum ConnectError {
     InCluster(#[from] InClusterError),
     #[error("the cluster's address or certificates cannot be used: {0}")]
     Client(#[from] kube::Error),
+    #[error("the kubeconfig's tls-server-name is no name of a server: {0}")]
+    ServerName(rustls::pki_types::InvalidDnsNameError),
+    #[error("the Kubernetes API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
+    Silent,
 }
 
 /// Why one request led to nothing.
@@ -94,6 +102,8 @@ pub(super) struct Cluster {
     /// The apiserver's.
     address: String,
     namespace: String,
+    /// For the logs of pods.
+    pub(super) lanes: Lanes,
 }
 
 impl Debug for Cluster {
@@ -119,7 +129,8 @@ impl Cluster {
         config.connect_timeout = Some(REQUEST_TIMEOUT);
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let address = config.cluster_url.to_string();
-        Ok(Self { client: Client::try_from(config)?, address, namespace })
+        let lanes = Lanes::new(config.clone());
+        Ok(Self { client: Client::try_from(config)?, address, namespace, lanes })
     }
 
     pub(super) fn address(&self) -> &str {
@@ -132,6 +143,11 @@ impl Cluster {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A place for a log that is followed.
+    pub(super) async fn place_for_a_log(&self) -> Result<Place, ConnectError> {
+        self.lanes.place(&self.client).await
     }
 
     pub(super) fn in_namespace(&self, namespace: &str) -> Self {
@@ -154,6 +170,40 @@ impl Cluster {
         let params = ListParams::default().labels(selector);
         let list = self.call(&doing::<K>("listing", ""), || api.list(&params)).await?;
         Ok(list.items)
+    }
+
+    /// Hands on the objects that carry these labels, a page at a time: what is not kept of one page is gone before the
+    /// next is read.
+    pub(super) async fn visit<K>(&self, selector: &str, mut visit: impl FnMut(K)) -> Result<(), Fault>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api = self.api::<K>();
+        let mut params = ListParams::default().labels(selector).limit(PAGE);
+        loop {
+            let page = self.call(&doing::<K>("listing", ""), || api.list(&params)).await?;
+            page.items.into_iter().for_each(&mut visit);
+            let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { return Ok(()) };
+            params = params.continue_token(&next);
+        }
+    }
+
+    /// The names of the objects that carry these labels; nothing else of them is sent.
+    pub(super) async fn names<K>(&self, selector: &str) -> Result<BTreeSet<String>, Fault>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api = self.api::<K>();
+        let mut params = ListParams::default().labels(selector).limit(PAGE);
+        let mut names = BTreeSet::new();
+        loop {
+            let page = self.call(&doing::<K>("listing", ""), || api.list_metadata(&params)).await?;
+            names.extend(page.items.into_iter().filter_map(|object| object.metadata.name));
+            let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
+                return Ok(names);
+            };
+            params = params.continue_token(&next);
+        }
     }
 
     pub(super) async fn get<K>(&self, name: &str) -> Result<Option<K>, Fault>

@@ -24,6 +24,8 @@ use crate::domain::names::AppName;
 use crate::journal::Journals;
 use crate::target::AdoptedApps;
 
+/// Pods that are read at a time when the watch begins: all at once would be the largest thing in the server's memory.
+const PAGE: u32 = 50;
 /// How often the pods of adopted Deployments are listed.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
@@ -31,7 +33,7 @@ impl KubernetesTarget {
     /// Reads on until `stop`.
     pub(crate) async fn collect(&self, journals: Journals, adopted: AdoptedApps, stop: CancellationToken) {
         let selector = format!("{MANAGED_BY}={MANAGER},{PLATFORM}={}", self.platform);
-        let config = watcher::Config::default().labels(&selector);
+        let config = watcher::Config::default().labels(&selector).page_size(PAGE);
         let events = watcher::watcher(self.cluster.api::<Pod>(), config).default_backoff();
         let mut events = std::pin::pin!(events);
         let mut looks = tokio::time::interval(LOOK_EVERY);

@@ -12,8 +12,8 @@ use super::trouble::{Kind, Trouble};
 const LOG_LINES: i64 = 25;
 /// Bytes of a crash log that are read at most: a line may be endless.
 const LOG_BYTES: i64 = 16 * 1024;
-/// What the kubelet sends as the log of a container that it has cleaned away.
-pub(super) const LOG_GONE: &str = "unable to retrieve container logs";
+/// How the kubelet begins what it sends as the log of a container that it has cleaned away, or is about to.
+const LOG_GONE: [&str; 2] = ["unable to retrieve container logs", "failed to try resolving symlinks in path"];
 /// Warning events that are shown.
 const EVENTS: usize = 5;
 
@@ -52,6 +52,11 @@ fn section<'a>(text: &mut String, title: &str, lines: impl Iterator<Item = &'a s
     }
 }
 
+/// Whether a log is no log but the kubelet's word that there is none any more.
+pub(super) fn is_gone(log: &[u8]) -> bool {
+    LOG_GONE.iter().any(|beginning| log.starts_with(beginning.as_bytes()))
+}
+
 /// The log of the run that ended, else of the one that goes on.
 async fn crash_log(cluster: &Cluster, trouble: &Trouble) -> Option<String> {
     for previous in [true, false] {
@@ -67,7 +72,7 @@ async fn crash_log(cluster: &Cluster, trouble: &Trouble) -> Option<String> {
         let log = cluster.call(&doing, || pods.logs(&trouble.pod, &params)).await;
         if let Ok(text) = log
             && !text.trim().is_empty()
-            && !text.starts_with(LOG_GONE)
+            && !is_gone(text.as_bytes())
         {
             return Some(text);
         }

@@ -27,7 +27,9 @@ const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
     ("", "events", "", &["list"]),
     ("", "secrets", "", &["get", "list", "create", "patch", "delete"]),
     ("", "services", "", &["get", "list", "create", "patch", "delete"]),
-    ("batch", "jobs", "", &["get", "list", "create", "delete"]),
+    ("batch", "jobs", "", &["get", "list", "watch", "create", "patch", "delete"]),
+    ("batch", "cronjobs", "", &["get", "list", "create", "patch", "delete"]),
+    ("batch", "cronjobs", "status", &["patch"]),
     ("autoscaling", "horizontalpodautoscalers", "", &["get", "list", "create", "patch", "delete"]),
 ];
 

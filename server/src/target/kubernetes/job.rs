@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{EnvVar, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use secrecy::ExposeSecret;
 
 use super::objects;
 use super::pod_spec::{self, RunAs, whole_seconds};
@@ -12,10 +13,13 @@ use crate::target::batch::{Batch, GRACE};
 
 /// How long an ended Job stays for people to look at, should nobody have removed it: ours go once their end is stored.
 const TTL_SECONDS: i32 = 3600;
+/// The label of a Job and the name of its pods: Kubernetes' bound.
+const LONGEST_NAME: usize = 63;
 
 /// The name of the Job. Deployments have names of their own, but its pods show it among theirs.
 pub(super) fn name(batch: &Batch) -> String {
-    format!("{}-{}-v{}", batch.of.app, batch.name, batch.of.version)
+    let name = format!("{}-{}-v{}", batch.of.app, batch.name, batch.of.version);
+    objects::bounded(&name, LONGEST_NAME)
 }
 
 /// One pod, tried once: whether a migration may run twice is not for Kubernetes to decide.
@@ -29,15 +33,23 @@ pub(super) fn job(platform: &str, batch: &Batch, run_as: RunAs) -> Job {
             ..Default::default()
         },
         spec: Some(JobSpec {
-            active_deadline_seconds: Some(whole_seconds(batch.deadline)),
-            backoff_limit: Some(0),
-            // No second pod beside one that ends.
-            pod_replacement_policy: Some("Failed".to_owned()),
             ttl_seconds_after_finished: Some(TTL_SECONDS),
-            template: template(batch, labels, run_as),
-            ..Default::default()
+            // It begins when it has its entry's place.
+            suspend: batch.entry().map(|_| true),
+            ..spec(batch, labels, run_as)
         }),
         status: None,
+    }
+}
+
+pub(super) fn spec(batch: &Batch, labels: BTreeMap<String, String>, run_as: RunAs) -> JobSpec {
+    JobSpec {
+        active_deadline_seconds: Some(whole_seconds(batch.deadline)),
+        backoff_limit: Some(0),
+        // No second pod beside one that ends.
+        pod_replacement_policy: Some("Failed".to_owned()),
+        template: template(batch, labels, run_as),
+        ..Default::default()
     }
 }
 
@@ -50,7 +62,8 @@ fn labels(platform: &str, batch: &Batch) -> BTreeMap<String, String> {
 }
 
 fn template(batch: &Batch, labels: BTreeMap<String, String>, run_as: RunAs) -> PodTemplateSpec {
-    let container = pod_spec::bare_container(&batch.of, &batch.name, &batch.command, &batch.limits);
+    let mut container = pod_spec::bare_container(&batch.of, &batch.name, &batch.command, &batch.limits);
+    container.env = Some(environment(batch));
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels), ..Default::default() }),
         spec: Some(PodSpec {
@@ -59,4 +72,17 @@ fn template(batch: &Batch, labels: BTreeMap<String, String>, run_as: RunAs) -> P
             ..pod_spec::pod(&batch.of, run_as, container)
         }),
     }
+}
+
+/// What is not in the Secret of the release's config.
+fn environment(batch: &Batch) -> Vec<EnvVar> {
+    let mut variables = vec![("DYNO", batch.dyno.as_str()), ("SLIPWAY_APP", batch.of.app.as_str())];
+    variables.extend(batch.environment.iter().map(|(key, value)| (key.as_str(), value.expose_secret())));
+    let variable = |(name, value): (&str, &str)| EnvVar {
+        name: name.to_owned(),
+        // Kubernetes replaces `$(NAME)` in values by itself.
+        value: Some(value.replace('$', "$$")),
+        value_from: None,
+    };
+    variables.into_iter().map(variable).collect()
 }

@@ -18,14 +18,17 @@ mod batch;
 mod batch_pod;
 mod cluster;
 mod collect;
+mod cron;
 mod evidence;
 mod fields;
 mod halt;
 mod health;
 mod job;
+mod lanes;
 mod live;
 mod manifest;
 mod objects;
+mod overview;
 mod owned;
 mod pod_reader;
 mod pod_spec;
@@ -35,12 +38,14 @@ mod reconcile;
 mod restart;
 mod rule;
 mod trouble;
+mod usage;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -77,13 +82,14 @@ pub(crate) struct KubernetesTarget {
     cluster: Cluster,
     platform: String,
     patience: Patience,
+    meters: Arc<usage::Meters>,
 }
 
 impl KubernetesTarget {
     /// Reads the credentials. The cluster itself is not asked: it may be down while the platform starts.
     pub(crate) async fn connect(access: Access) -> Result<Self, ConnectError> {
         let cluster = Cluster::connect(&access.credentials, access.namespace).await?;
-        Ok(Self { cluster, platform: access.platform, patience: access.patience })
+        Ok(Self { cluster, platform: access.platform, patience: access.patience, meters: Arc::default() })
     }
 
     /// Where the apiserver is: `https://cluster.example:6443`.

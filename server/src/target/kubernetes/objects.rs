@@ -30,6 +30,8 @@ pub(super) const PLATFORM: &str = "slipway.dev/platform";
 /// On a batch's Job and pod: the batch's id, and what it is for (`release`).
 pub(super) const BATCH: &str = "slipway.dev/batch";
 pub(super) const BATCH_NAME: &str = "slipway.dev/batch-name";
+/// On a CronJob, its Jobs and their pods: the entry's name.
+pub(super) const CRON: &str = "slipway.dev/cron";
 /// On Secrets only: `env` or `pull`.
 pub(super) const SECRET_KIND: &str = "slipway.dev/secret";
 
@@ -63,6 +65,26 @@ pub(super) fn env_secret_name(workload: &Workload) -> Option<String> {
     }
     let hash = hex::encode(hash.finalize());
     Some(format!("{}-env-{}", workload.app, &hash[..16]))
+}
+
+/// A name that is too long ends with a hash of itself.
+pub(super) fn bounded(name: &str, most: usize) -> String {
+    if name.len() <= most {
+        return name.to_owned();
+    }
+    let hash = hex::encode(Sha256::digest(name));
+    let kept = name[..name.floor_char_boundary(most - 9)].trim_end_matches('-');
+    format!("{kept}-{}", &hash[..8])
+}
+
+/// The CronJob of an entry. Its Jobs' names are longer by 11 characters.
+pub(super) fn cron_job_name(app: &AppName, entry: &str) -> String {
+    bounded(&format!("{app}-cron-{entry}"), 52)
+}
+
+/// What finds the Jobs that CronJobs have made, of whatever app.
+pub(super) fn cron_selector(platform: &str) -> String {
+    format!("{MANAGED_BY}={MANAGER},{PLATFORM}={platform},{CRON}")
 }
 
 /// What finds an app's own objects again.

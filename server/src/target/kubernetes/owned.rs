@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use super::KubernetesTarget;
 use super::apply;
 use super::cluster::Fault;
+use super::cron;
 use super::halt::{self, Halt};
 use super::live::{self, Live};
 use super::manifest::Blueprint;
@@ -27,12 +28,14 @@ impl KubernetesTarget {
         transcript: &Transcript,
     ) -> Result<(), RolloutError> {
         let live = Live::survey(&self.cluster, &self.platform, next, next.version).await?;
-        match self.put_in_place(next, &live, transcript).await {
-            Ok(()) => Ok(self.prune(next, previous).await?),
+        // Boxed, as are the ways on from here: a rollout is the deepest of all futures, and a thread's stack has an end.
+        match Box::pin(self.put_in_place(next, &live, transcript)).await {
+            Ok(()) => Ok(Box::pin(self.prune(next, previous)).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
                 halt::tell_failure(transcript, &failure).await;
-                Err(halt::after_going_back(&failure, self.go_back(next, previous, transcript).await))
+                let went_back = Box::pin(self.go_back(next, previous, transcript)).await;
+                Err(halt::after_going_back(&failure, went_back))
             }
         }
     }
@@ -40,7 +43,8 @@ impl KubernetesTarget {
     async fn put_in_place(&self, next: &Workload, live: &Live, transcript: &Transcript) -> Result<(), Halt> {
         let watched =
             apply::everything(&self.cluster, live, self.blueprint(next, live), next.version).await?;
-        watch::until_done(&self.cluster, &watched, &self.patience, transcript).await
+        watch::until_done(&self.cluster, &watched, &self.patience, transcript).await?;
+        Ok(Box::pin(cron::everything(&self.cluster, self.blueprint(next, live), next.version)).await?)
     }
 
     pub(super) fn blueprint<'a>(&'a self, workload: &'a Workload, live: &Live) -> Blueprint<'a> {
@@ -62,6 +66,7 @@ impl KubernetesTarget {
         let live = Live::survey(&self.cluster, &self.platform, previous, failed.version).await?;
         let blueprint = self.blueprint(previous, &live);
         let watched = apply::everything(&self.cluster, &live, blueprint, failed.version).await?;
+        Box::pin(cron::everything(&self.cluster, blueprint, failed.version)).await?;
         self.delete_owned(&failed.app, &Keep::releases([Some(previous), None]), failed.version).await?;
         let patience = Patience { total: self.patience.going_back, ..self.patience.clone() };
         match watch::until_done(&self.cluster, &watched, &patience, transcript).await {
@@ -78,12 +83,17 @@ impl KubernetesTarget {
         let mut keep = Keep::releases([Some(next), previous]);
         // The release before keeps its config for a rollback, but not its process types.
         keep.deployments = Keep::releases([Some(next), None]).deployments;
+        keep.cron = Keep::releases([Some(next), None]).cron;
         keep.service = next.processes.iter().any(|process| process.name.is_web());
         self.delete_owned(&next.app, &keep, next.version).await
     }
 
     /// Takes an app's owned objects away. Adopted Deployments stay as they are: they belong to somebody else.
     pub(crate) async fn remove(&self, app: &AppName) -> Result<(), RolloutError> {
+        // First, so that they make no further Jobs.
+        for cron_job in cron::of(&self.cluster, &self.platform, app).await? {
+            apply::delete(&self.cluster, &cron_job, i64::MAX).await?;
+        }
         for job in self.cluster.list::<Job>(&objects::owned_selector(&self.platform, app)).await? {
             apply::delete(&self.cluster, &job, i64::MAX).await?;
         }
@@ -93,12 +103,17 @@ impl KubernetesTarget {
     /// Deletes what is not to be kept, as far as its version is not above the fence.
     async fn delete_owned(&self, app: &AppName, keep: &Keep, fence: i64) -> Result<(), Fault> {
         let selector = objects::owned_selector(&self.platform, app);
-        let (deployments, secrets, services, autoscalers) = tokio::try_join!(
+        let (deployments, secrets, services, autoscalers, cron_jobs) = tokio::try_join!(
             self.cluster.list::<Deployment>(&selector),
             self.cluster.list::<Secret>(&selector),
             self.cluster.list::<Service>(&selector),
             live::autoscalers(&self.cluster),
+            cron::of(&self.cluster, &self.platform, app),
         )?;
+        for cron_job in cron_jobs.iter().filter(|found| !keep.cron.contains(&found.name_any())) {
+            // What it has started goes on to its end, as everywhere.
+            apply::delete_alone(&self.cluster, cron_job, fence).await?;
+        }
         let ours = autoscalers.iter().filter(|found| objects::is_ours(&found.metadata, &self.platform, app));
         for autoscaler in ours.filter(|found| !keep.deployments.contains(&found.name_any())) {
             apply::delete(&self.cluster, autoscaler, fence).await?;
@@ -120,12 +135,13 @@ impl KubernetesTarget {
 struct Keep {
     deployments: BTreeSet<String>,
     secrets: BTreeSet<String>,
+    cron: BTreeSet<String>,
     service: bool,
 }
 
 impl Keep {
     fn nothing() -> Self {
-        Self { deployments: BTreeSet::new(), secrets: BTreeSet::new(), service: false }
+        Self { deployments: BTreeSet::new(), secrets: BTreeSet::new(), cron: BTreeSet::new(), service: false }
     }
 
     /// All that these releases use.
@@ -135,6 +151,8 @@ impl Keep {
             let names = workload.processes.iter().map(|process| &process.name);
             keep.service |= names.clone().any(|name| name.is_web());
             keep.deployments.extend(names.map(|name| objects::deployment_name(&workload.app, name)));
+            let cron = workload.cron.iter();
+            keep.cron.extend(cron.map(|entry| objects::cron_job_name(&workload.app, &entry.name)));
             keep.secrets.extend(objects::env_secret_name(workload));
             keep.secrets.extend(workload.pull.as_ref().map(|_| objects::pull_secret_name(&workload.app)));
         }

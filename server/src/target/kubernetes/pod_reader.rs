@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::io::AsyncBufReadExt;
+use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use futures::stream::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
+use kube::api::{Api, LogParams};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Cluster, doing};
+use super::lanes::Place;
 use super::pod_state::PodState;
 use crate::journal::{AppJournal, Entry, Resume, Source, clean};
 
@@ -54,12 +55,12 @@ impl Reader {
             let Some(state) = state else { return self.journal.rest(&self.uid).await };
             let mut found = false;
             if state.has_run() {
-                // A run that began and ended while nobody read. What was read of it is passed over.
+                // On the heap, and only for as long as it takes: a log may stay silent for days.
                 if state.restarts > restarts {
                     restarts = state.restarts;
-                    self.stream(&state.container, Run::Previous, &mut states).await;
+                    Box::pin(self.read_previous(&state.container)).await;
                 }
-                found = self.stream(&state.container, Run::Present, &mut states).await;
+                found = self.follow(&state.container, &mut states).await;
             }
             pause = if found { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             let over = state.over && !found;
@@ -71,31 +72,33 @@ impl Reader {
         }
     }
 
-    /// Stores what is new until the stream ends; whether there was anything.
-    async fn stream(
-        &self,
-        container: &str,
-        run: Run,
-        states: &mut watch::Receiver<Option<PodState>>,
-    ) -> bool {
+    /// Stores what is new of a run that began and ended while nobody read.
+    async fn read_previous(&self, container: &str) {
         let mut resume = self.journal.resume(&self.uid).await;
-        let api = self.cluster.api::<Pod>();
-        let params = params(container, run, &resume);
-        if run == Run::Previous {
-            let doing = doing::<Pod>("reading the log of", &self.pod);
-            // The kubelet may have removed it; then nobody can tell what it wrote.
-            let text = self.cluster.call(&doing, || api.logs(&self.pod, &params)).await.unwrap_or_default();
-            let new = self.new_lines(text.lines(), &mut resume);
-            let found = !new.is_empty();
-            self.journal.append(&self.uid, new).await;
-            return found;
-        }
-        // An error, such as a container that does not run yet, is the end of the stream.
-        let Ok(reader) = api.log_stream(&self.pod, &params).await else { return false };
-        let mut chunks = reader.lines().ready_chunks(BATCH);
-        let mut found = false;
+        let (api, params) = (self.cluster.api::<Pod>(), params(container, Run::Previous, &resume));
+        let doing = doing::<Pod>("reading the log of", &self.pod);
+        // The kubelet may have removed it; then nobody can tell what it wrote.
+        let text = self.cluster.call(&doing, || api.logs(&self.pod, &params)).await.unwrap_or_default();
+        let new = self.new_lines(text.lines(), &mut resume);
+        self.journal.append(&self.uid, new).await;
+    }
+
+    /// Stores what is new until the stream ends; whether there was anything.
+    async fn follow(&self, container: &str, states: &mut watch::Receiver<Option<PodState>>) -> bool {
+        let mut resume = self.journal.resume(&self.uid).await;
+        let params = params(container, Run::Present, &resume);
         let gone = gone(states);
         tokio::pin!(gone);
+        // An API server answers with the first line, which may be long in coming.
+        let opened = tokio::select! {
+            () = self.stop.cancelled() => return false,
+            () = &mut gone => return false,
+            opened = Box::pin(self.open(&params)) => opened,
+        };
+        // An error, such as a container that does not run yet, is the end of the stream.
+        let Some((reader, _place)) = opened else { return false };
+        let mut chunks = reader.lines().ready_chunks(BATCH);
+        let mut found = false;
         loop {
             let chunk = tokio::select! {
                 () = self.stop.cancelled() => return found,
@@ -112,6 +115,14 @@ impl Reader {
                 return found;
             }
         }
+    }
+
+    /// The log as it is written, and its place on a connection.
+    async fn open(&self, params: &LogParams) -> Option<(impl AsyncBufRead + Unpin + use<>, Place)> {
+        let place = self.cluster.place_for_a_log().await.ok()?;
+        let api: Api<Pod> = Api::namespaced(place.client.clone(), self.cluster.namespace());
+        let reader = api.log_stream(&self.pod, params).await.ok()?;
+        Some((Box::pin(reader), place))
     }
 
     fn new_lines<'l>(&self, lines: impl Iterator<Item = &'l str>, resume: &mut Resume) -> Vec<Entry> {

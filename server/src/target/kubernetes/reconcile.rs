@@ -1,13 +1,17 @@
 //! Puts back what went missing while nobody deployed.
 
-use super::KubernetesTarget;
-use super::apply;
-use super::live::Live;
-use super::objects;
-use super::rule;
-use crate::target::{Process, RolloutError, Workload};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+
+use super::KubernetesTarget;
+use super::apply;
+use super::cron;
+use super::live::Live;
+use super::objects;
+use super::overview::{Overview, Seen, cron_differences, difference};
+use crate::target::{Process, RolloutError, Workload};
 
 /// What a look at an app's objects led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +23,30 @@ pub(crate) enum Reconciled {
 }
 
 impl KubernetesTarget {
+    /// The workloads of which something is not as it was released, by one look at all of them together. Adopted
+    /// Deployments are their owners' business between releases.
+    pub(crate) async fn adrift<'a>(
+        &self,
+        desired: &'a [Workload],
+    ) -> Result<Vec<&'a Workload>, RolloutError> {
+        let overview = Overview::look(&self.cluster, &self.platform).await?;
+        let owned = desired.iter().filter(|workload| workload.adopted.is_none());
+        Ok(owned.filter(|workload| overview.differs(workload)).collect())
+    }
+
     /// Applies the current release again where one of its owned objects is gone or runs another image. It does not wait
-    /// for the pods. Adopted Deployments are their owners' business between releases.
+    /// for the pods.
     pub(crate) async fn reconcile(&self, desired: &Workload) -> Result<Reconciled, RolloutError> {
         if desired.adopted.is_some() {
             return Ok(Reconciled::Unchanged);
         }
         let live = Live::survey(&self.cluster, &self.platform, desired, desired.version).await?;
-        let mut reasons: Vec<_> =
-            desired.processes.iter().filter_map(|process| difference(desired, process, &live)).collect();
+        let differs = |process: &Process| {
+            let name = objects::deployment_name(&desired.app, &process.name);
+            let found = live.deployments.get(&name).map(Seen::of);
+            difference(desired, process, found.as_ref(), live.autoscalers.contains_key(&name))
+        };
+        let mut reasons: Vec<_> = desired.processes.iter().filter_map(differs).collect();
         let web = desired.processes.iter().any(|process| process.name.is_web());
         if web && live.service.is_none() {
             reasons.push(format!("Service {} is gone", objects::service_name(&desired.app)));
@@ -37,28 +56,23 @@ impl KubernetesTarget {
         {
             reasons.push(format!("Secret {name} is gone"));
         }
+        reasons.extend(self.cron_differences(desired).await?);
         if reasons.is_empty() {
             return Ok(Reconciled::Unchanged);
         }
         let blueprint = self.blueprint(desired, &live);
         apply::everything(&self.cluster, &live, blueprint, desired.version).await?;
+        Box::pin(cron::everything(&self.cluster, blueprint, desired.version)).await?;
         Ok(Reconciled::Applied(reasons))
     }
-}
 
-fn difference(desired: &Workload, process: &Process, live: &Live) -> Option<String> {
-    let name = objects::deployment_name(&desired.app, &process.name);
-    let Some(found) = live.deployments.get(&name) else {
-        return Some(format!("Deployment {name} is gone"));
-    };
-    if process.scale.asked > objects::asked_of(&found.metadata) {
-        return Some(format!("Deployment {name} has not the number that was asked for"));
+    async fn cron_differences(&self, desired: &Workload) -> Result<Vec<String>, RolloutError> {
+        if desired.cron.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = cron::of(&self.cluster, &self.platform, &desired.app).await?;
+        let versions: BTreeMap<_, _> =
+            found.iter().map(|found| (found.name_any(), objects::version_of(&found.metadata))).collect();
+        Ok(cron_differences(desired, &versions).collect())
     }
-    if process.scale.autoscale.is_some() != live.autoscalers.contains_key(&name) {
-        return Some(format!("the autoscaler of {name} is not as it was set"));
-    }
-    let container = rule::containers(found).find(|container| container.name == process.name.as_str());
-    let image = container.and_then(|container| container.image.as_deref());
-    (image != Some(desired.image_of(process)))
-        .then(|| format!("Deployment {name} runs {}", image.unwrap_or("no such container")))
 }

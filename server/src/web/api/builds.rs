@@ -111,7 +111,7 @@ fn stored(pool: PgPool, build: BuildId, offset: i64) -> Body {
     }))
 }
 
-async fn find(pool: &PgPool, app: &App, which: &str) -> Result<BuildEntry, ApiError> {
+pub(in crate::web) async fn find(pool: &PgPool, app: &App, which: &str) -> Result<BuildEntry, ApiError> {
     let entry = match parse_which(which) {
         Some(which) => history::build(&mut *pool.acquire().await?, app.id, which).await?,
         None => None,
@@ -128,4 +128,9 @@ fn parse_which(text: &str) -> Option<Which<BuildId>> {
         return Some(Which::Number(number));
     }
     text.parse::<Uuid>().ok().map(|id| Which::Id(BuildId(id)))
+}
+
+/// The log of a build as far as it goes now.
+pub(in crate::web) fn whole_log(pool: PgPool, build: BuildId) -> Body {
+    stored(pool, build, 0)
 }

@@ -23,6 +23,7 @@ pub(super) fn account(user: &User) -> shapes::Account {
         name: user.name.clone(),
         email: user.name.clone(),
         admin: user.admin,
+        sign_in_email: user.email.clone(),
         created_at: user.created_at,
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -21,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::shapes::{self, Sent, Told};
 use crate::db::apps::App;
-use crate::domain::access::Principal;
+use crate::domain::access::{self, Action, Principal};
 use crate::domain::names::ConfigKey;
 use crate::pipeline::runs::{Place, Run, Wish};
 use crate::platform::Platform;
 use crate::target::attached::{Ends, Typed, Wrote};
+use crate::web::admission::PathRole;
+use crate::web::body::Body;
 use crate::web::error::ApiError;
 
 /// How long a client may take to say what it wants.
@@ -33,6 +36,8 @@ const WISH_DEADLINE: Duration = Duration::from_secs(10);
 /// A client is asked for a sign of life this often, and has gone when it has given none for so long.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const GONE_AFTER: Duration = Duration::from_secs(60);
+/// How long a client that was told the end may take to hang up.
+const LEAVING: Duration = Duration::from_secs(5);
 /// The largest message that is taken, in bytes.
 const LARGEST_MESSAGE: usize = 1024 * 1024;
 /// Messages that wait in each direction; then the faster side waits.
@@ -45,8 +50,35 @@ pub(crate) const ERRORS: u8 = 2;
 pub(in crate::web) async fn list(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
-) -> Json<Vec<shapes::Run>> {
-    Json(platform.runs.of(app.id).into_iter().map(rendered).collect())
+    Extension(principal): Extension<Principal>,
+    Extension(PathRole(role)): Extension<PathRole>,
+) -> Result<Json<Vec<shapes::Run>>, ApiError> {
+    let may_run = access::authorise(&principal, role, Action::Deploy).is_ok();
+    let shown = |run: Run| {
+        let own = run.actor == principal.name;
+        let run = rendered(run);
+        shapes::Run { command: run.command.filter(|_| may_run || own), ..run }
+    };
+    Ok(Json(platform.runs_of(&app).await?.into_iter().map(shown).collect()))
+}
+
+/// Starts one that nobody is attached to.
+pub(in crate::web) async fn start(
+    State(platform): State<Platform>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Body(wanted): Body<shapes::NewRun>,
+) -> Result<(StatusCode, Json<shapes::Run>), ApiError> {
+    let wish = Wish {
+        place: Place::OneOff,
+        environment: environment(wanted.env).map_err(ApiError::InvalidParams)?,
+        command: checked(wanted.command).map_err(ApiError::InvalidParams)?,
+        size: wanted.size,
+        screen: None,
+        time_limit: wanted.time_limit.map(Duration::from_secs),
+    };
+    let run = platform.run_detached(&app, &principal, wish).await?;
+    Ok((StatusCode::CREATED, Json(rendered(run))))
 }
 
 pub(in crate::web) async fn stop(
@@ -62,8 +94,9 @@ pub(in crate::web) async fn stop(
 fn rendered(run: Run) -> shapes::Run {
     shapes::Run {
         name: run.name,
-        command: run.command,
+        command: Some(run.command),
         user: run.actor,
+        detached: run.detached,
         release: shapes::DynoRelease { version: run.version },
         created_at: run.since,
     }
@@ -88,38 +121,45 @@ async fn converse(platform: Platform, app: App, principal: Principal, mut socket
         // Not one of ours, or gone already.
         _ => return,
     };
-    let (mut sink, stream) = socket.split();
+    let (mut sink, mut stream) = socket.split();
     let told = match wish {
         Err(message) => Told::Failed { message },
-        Ok(wish) => serve(&platform, &app, &principal, wish, &mut sink, stream).await,
+        Ok(wish) => serve(&platform, &app, &principal, wish, &mut sink, &mut stream).await,
     };
     // Whoever has gone is not told.
     drop(sink.send(text_of(&told)).await);
     drop(sink.close().await);
+    // A client that still sends would find the connection broken, and not read what it was told.
+    let leaving = async { while let Some(Ok(_)) = stream.next().await {} };
+    drop(timeout(LEAVING, leaving).await);
 }
 
 fn wish(text: &str) -> Result<Wish, String> {
     let wish: shapes::Wish =
         serde_json::from_str(text).map_err(|error| format!("the first message is no wish: {error}"))?;
-    if wish.command.iter().all(|word| word.trim().is_empty()) {
-        return Err("there is no command: say `run <command>`, for example `run bash`".to_owned());
-    }
-    let environment: Result<BTreeMap<ConfigKey, SecretString>, String> = wish
-        .env
-        .into_iter()
-        .map(|(name, value)| {
-            let key = name.parse::<ConfigKey>().map_err(|error| error.to_string())?;
-            Ok((key, SecretString::from(value)))
-        })
-        .collect();
     Ok(Wish {
         place: wish.process.map_or(Place::OneOff, Place::Inside),
-        command: wish.command,
-        environment: environment?,
+        command: checked(wish.command)?,
+        environment: environment(wish.env)?,
         size: wish.size,
         screen: wish.screen,
         time_limit: wish.time_limit.map(Duration::from_secs),
     })
+}
+
+fn checked(command: Vec<String>) -> Result<Vec<String>, String> {
+    if command.iter().all(|word| word.trim().is_empty()) {
+        return Err("there is no command: say `run <command>`, for example `run bash`".to_owned());
+    }
+    Ok(command)
+}
+
+fn environment(env: BTreeMap<String, String>) -> Result<BTreeMap<ConfigKey, SecretString>, String> {
+    let variable = |(name, value): (String, String)| {
+        let key = name.parse::<ConfigKey>().map_err(|error| error.to_string())?;
+        Ok((key, SecretString::from(value)))
+    };
+    env.into_iter().map(variable).collect()
 }
 
 async fn serve(
@@ -128,7 +168,7 @@ async fn serve(
     principal: &Principal,
     wish: Wish,
     sink: &mut SplitSink<WebSocket, Message>,
-    stream: SplitStream<WebSocket>,
+    stream: &mut SplitStream<WebSocket>,
 ) -> Told {
     let (typed, typed_there) = mpsc::channel(BACKLOG);
     let (wrote_there, wrote) = mpsc::channel(BACKLOG);
@@ -150,7 +190,7 @@ async fn serve(
 }
 
 /// Until the client has gone.
-async fn carry_typed(mut stream: SplitStream<WebSocket>, typed: mpsc::Sender<Typed>) {
+async fn carry_typed(stream: &mut SplitStream<WebSocket>, typed: mpsc::Sender<Typed>) {
     while let Ok(Some(Ok(message))) = timeout(GONE_AFTER, stream.next()).await {
         let piece = match message {
             Message::Binary(bytes) => Typed::Bytes(bytes),

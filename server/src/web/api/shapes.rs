@@ -1,36 +1,47 @@
 //! The API's JSON, in the shapes of the Heroku Platform API v3 with fields of our own added. The verbs read the same
 //! types that the handlers write.
 
+mod collaborators;
 mod formation;
+mod hooks;
 mod logs;
 mod pipelines;
+mod runs;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::access::Role;
 use crate::target::Adoption;
 use crate::target::attached::Screen;
+pub(crate) use collaborators::{
+    Collaborator, CollaboratorChange, CollaboratorUser, NewCollaborator, Permission,
+};
 pub(crate) use formation::{
     Formation, FormationChange, FormationUpdate, FormationUpdates, FormationWish, NewCount, SizeWord,
 };
+pub(crate) use hooks::{Connection, ConnectionChange, HookDelivery, NewConnection};
 pub(crate) use logs::{LogDrain, LogLine, LogSession, NewLogDrain, Said};
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };
+pub(crate) use runs::{CronEntry, CronRun, NewRun, Run};
+pub(crate) use webhooks::{NewWebhook, Webhook, WebhookAttempt, WebhookDelivery, WebhookEvent, WhichWebhook};
 
 /// A thing by its id and name: an app, a team.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Named {
     pub(crate) id: Uuid,
     pub(crate) name: String,
 }
 
 /// A thing by its id and number: a build, a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Numbered {
     pub(crate) id: Uuid,
     #[serde(alias = "version")]
@@ -38,31 +49,33 @@ pub(crate) struct Numbered {
 }
 
 /// Whoever did something. Heroku knows people by e-mail address, we by name: both fields hold the name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Actor {
     /// `None` when the account is gone.
     pub(crate) id: Option<Uuid>,
     pub(crate) email: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Account {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) email: String,
     pub(crate) admin: bool,
+    /// By which an OpenID Connect provider may name them; `email` is Heroku's word for the name.
+    pub(crate) sign_in_email: Option<String>,
     pub(crate) created_at: Timestamp,
 }
 
 /// A user just made, with the one token that is shown once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewAccount {
     #[serde(flatten)]
     pub(crate) account: Account,
     pub(crate) token: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Key {
     pub(crate) id: Uuid,
     pub(crate) comment: String,
@@ -74,7 +87,7 @@ pub(crate) struct Key {
     pub(crate) last_used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct App {
     pub(crate) id: Uuid,
     pub(crate) name: String,
@@ -103,14 +116,14 @@ pub(crate) struct App {
 }
 
 /// What the buildpack of an app's language writes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WrittenDockerfile {
     /// Of which it is: the one that was pushed last.
     pub(crate) commit: String,
     pub(crate) dockerfile: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Release {
     pub(crate) id: Uuid,
     pub(crate) version: i64,
@@ -144,7 +157,7 @@ pub(crate) struct Release {
 }
 
 /// A release phase, or a postdeploy script.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Phase {
     /// `release` or `postdeploy`.
     pub(crate) name: String,
@@ -158,12 +171,12 @@ pub(crate) struct Phase {
     pub(crate) finished_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Slug {
     pub(crate) id: Uuid,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Build {
     pub(crate) id: Uuid,
     pub(crate) number: i64,
@@ -193,20 +206,20 @@ pub(crate) struct Build {
 }
 
 /// One stage of a build.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Stage {
     pub(crate) name: String,
     /// `None` while it runs.
     pub(crate) seconds: Option<f64>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SourceBlob {
     /// The commit.
     pub(crate) version: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Dyno {
     pub(crate) id: Uuid,
     pub(crate) name: String,
@@ -222,25 +235,13 @@ pub(crate) struct Dyno {
     pub(crate) updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DynoRelease {
     pub(crate) version: i64,
 }
 
-/// A one-off process that runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Run {
-    /// `run.4821`
-    pub(crate) name: String,
-    pub(crate) command: String,
-    /// Who is attached to it.
-    pub(crate) user: String,
-    pub(crate) release: DynoRelease,
-    pub(crate) created_at: Timestamp,
-}
-
 /// The first message of who attaches: what is to be run, and where.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// Words for the kernel; one alone is a line, as in a Procfile, or the name of a process type.
@@ -263,7 +264,7 @@ pub(crate) struct Wish {
 }
 
 /// Later texts of who is attached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sent {
     /// The terminal has another size now.
@@ -273,14 +274,14 @@ pub(crate) enum Sent {
 }
 
 /// The server's text to who is attached: how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Told {
     Exited { status: i64 },
     Failed { message: String },
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Team {
     pub(crate) id: Uuid,
     pub(crate) name: String,
@@ -291,7 +292,7 @@ pub(crate) struct Team {
     pub(crate) created_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Member {
     pub(crate) id: Uuid,
     pub(crate) email: String,
@@ -300,7 +301,7 @@ pub(crate) struct Member {
     pub(crate) user: Named,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Authorization {
     pub(crate) id: Uuid,
     pub(crate) description: String,
@@ -314,7 +315,7 @@ pub(crate) struct Authorization {
     pub(crate) last_used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AccessToken {
     pub(crate) id: Uuid,
     pub(crate) token: String,
@@ -323,7 +324,7 @@ pub(crate) struct AccessToken {
 }
 
 /// Where the platform's doors are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Doors {
     pub(crate) version: String,
     /// `https://platform.example.com`
@@ -338,7 +339,7 @@ pub(crate) struct Doors {
 }
 
 /// A refusal, as Heroku's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Refusal {
     pub(crate) id: String,
     pub(crate) message: String,
@@ -348,39 +349,45 @@ pub(crate) struct Refusal {
 
 // What requests say.
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
     pub(crate) public_key: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewApp {
     pub(crate) name: Option<String>,
     pub(crate) team: Option<String>,
 }
 
 /// Settings to change: what is absent stays, `null` goes back to what is usual.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppChange {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) deploy_branch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
     pub(crate) dockerfile: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
     pub(crate) folder: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
     pub(crate) buildpack: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
     pub(crate) builder: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
     pub(crate) health_path: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<Adoption>")]
     pub(crate) adoption: Option<Option<Adoption>>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewRelease {
     /// The release to go back to; the one before the current if left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -388,7 +395,7 @@ pub(crate) struct NewRelease {
 }
 
 /// A release as requests name it: its id, `v12`, `"12"` or `12`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum WhichRelease {
     Version(i64),
@@ -404,7 +411,7 @@ impl std::fmt::Display for WhichRelease {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
     pub(crate) name: String,
@@ -412,15 +419,27 @@ pub(crate) struct NewUser {
     pub(crate) admin: bool,
     pub(crate) team: Option<String>,
     pub(crate) role: Option<Role>,
+    pub(crate) sign_in_email: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserChange {
+    /// Links with a provider that they had count no more.
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "present")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) sign_in_email: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) admin: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTeam {
     pub(crate) name: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewMember {
     /// The user's name; Heroku's clients call it e-mail.
     #[serde(alias = "user")]
@@ -428,7 +447,7 @@ pub(crate) struct NewMember {
     pub(crate) role: Role,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewAuthorization {
     pub(crate) description: Option<String>,
     /// Seconds from now.

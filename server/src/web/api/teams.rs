@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 
 use super::shapes::{self, Named};
+use super::users::nobody;
 use crate::db::audit;
 use crate::db::people::{self, Member, Team};
 use crate::domain::access::{Principal, Role};
@@ -110,11 +111,6 @@ async fn refuse_last_owner(
         )));
     }
     Ok(())
-}
-
-fn nobody(name: &str) -> ApiError {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-    ApiError::NotFound(format!("there is no user `{name}`: an admin makes one with `users:create {name}`"))
 }
 
 fn render(team: Team, role: Option<Role>) -> shapes::Team {

@@ -5,14 +5,17 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::domain::ids::BatchId;
-use crate::target::batch::{Batch, Ended};
+use crate::target::batch::{Batch, Ended, Take};
 
 fn batch(line: &str) -> Batch {
     Batch {
         id: BatchId::new(),
         name: "release".to_owned(),
+        dyno: "release.1".to_owned(),
         of: workload(7, Vec::new()),
         command: Command::Argv(["/bin/sh", "-c", line].map(str::to_owned).to_vec()),
+        environment: Default::default(),
+        take: Take::StartOrFollow,
         limits: Limits::default(),
         deadline: PATIENCE,
     }
@@ -113,6 +116,16 @@ async fn one_that_is_stopped_leaves_nothing() {
     stop.cancel();
     let ended = tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
     assert!(matches!(ended, Err(RolloutError::Interrupted)), "{ended:?}");
+    assert_eq!(stage.containers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_that_is_only_followed_is_not_started() {
+    let Some(stage) = stage().await else { return };
+    let gone = Batch { take: Take::Follow, ..batch("true") };
+    let (ended, _) = run(&stage.target, &gone).await;
+    let Err(RolloutError::Failed(text)) = ended else { panic!("{ended:?}") };
+    assert!(text.contains("it was not found any more"), "{text}");
     assert_eq!(stage.containers().await, Vec::<String>::new());
 }
 

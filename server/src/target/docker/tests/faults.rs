@@ -1,5 +1,7 @@
 //! Rollouts that fail, or are not wanted any more: the old release serves on, and the reason is told.
 
+use bollard::query_parameters::KillContainerOptionsBuilder;
+
 use super::*;
 
 /// v1 serves; the next release does what it does; v1 serves on and nothing else is left.
@@ -90,6 +92,37 @@ async fn one_bad_type_keeps_all_types_on_the_old_release() {
     assert!(text.starts_with("worker.1 ended with exit status 9"), "{text}");
     stage.settled().await;
     assert_eq!(stage.containers().await, ["blog-web-1-v1", "blog-worker-1-v1"]);
+    assert_eq!(stage.page().await, "one");
+}
+
+/// As an engine does that is restarted.
+#[tokio::test]
+async fn a_container_that_is_ended_from_outside_is_not_the_releases_fault() {
+    let Some(stage) = stage().await else { return };
+    stage.roll_out(&workload(1, vec![web("one")])).await.expect("v1 runs");
+    for signal in ["SIGTERM", "SIGKILL"] {
+        let slow =
+            workload(2, vec![process("web", "trap 'exit 0' TERM; while :; do sleep 0.1; done", tcp())]);
+        let stop = async {
+            let on_trial = async {
+                loop {
+                    if let Some(id) = stage.running("blog-web-1-v2").await {
+                        return id;
+                    }
+                }
+            };
+            let id = tokio::time::timeout(PATIENCE, on_trial).await.expect("v2 on trial");
+            let how = KillContainerOptionsBuilder::default().signal(signal).build();
+            stage.docker.kill_container(&id, Some(how)).await.expect("ended");
+        };
+        let (result, ()) = tokio::join!(stage.roll_out(&slow), stop);
+        assert!(
+            matches!(&result, Err(RolloutError::Unreachable(text)) if text.starts_with("web.1 was ended from outside")),
+            "{signal}: {result:?}"
+        );
+        stage.settled().await;
+        assert_eq!(stage.containers().await, ["blog-web-1-v1"]);
+    }
     assert_eq!(stage.page().await, "one");
 }
 

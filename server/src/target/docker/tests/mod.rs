@@ -7,6 +7,7 @@ mod life;
 mod logs;
 mod pull;
 mod switch;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -117,6 +118,12 @@ impl Stage {
         ids(&self.docker, &self.platform).await
     }
 
+    /// The container of this name, if it runs.
+    async fn running(&self, name: &str) -> Option<String> {
+        let (id, _) = self.ids().await.into_iter().find(|(_, found)| found == name)?;
+        self.target.member(&id).await.ok().flatten().filter(Member::is_running).map(|member| member.id)
+    }
+
     /// Waits for the old processes to be gone.
     async fn settled(&self) {
         self.target.tasks.close();
@@ -167,6 +174,7 @@ fn workload(version: i64, processes: Vec<Process>) -> Workload {
         config: BTreeMap::new(),
         pull: None,
         adopted: None,
+        cron: Vec::new(),
     }
 }
 

@@ -6,14 +6,17 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::domain::ids::BatchId;
-use crate::target::batch::{Batch, Ended};
+use crate::target::batch::{Batch, Ended, Take};
 
 async fn batch(line: &str) -> Batch {
     Batch {
         id: BatchId::new(),
         name: "release".to_owned(),
+        dyno: "release.1".to_owned(),
         of: workload(7, Vec::new()).await,
         command: shell(line),
+        environment: Default::default(),
+        take: Take::StartOrFollow,
         limits: Limits { memory: Some(64 << 20), millicpu: None },
         deadline: LIMIT,
     }

@@ -122,3 +122,23 @@ async fn every_run_of_a_crash_loop_is_read_and_told() {
     collecting.end().await;
     stage.tear_down().await;
 }
+
+#[tokio::test]
+async fn logs_that_are_followed_share_connections() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let cluster = &stage.target.cluster;
+    let places = async |wanted: usize| {
+        let mut places = Vec::new();
+        for _ in 0..wanted {
+            places.push(cluster.place_for_a_log().await.expect("the API server answers"));
+        }
+        places
+    };
+    let held = places(65).await;
+    assert_eq!(cluster.lanes.count(), 2);
+    // A place that is given back is taken again.
+    drop(held);
+    let _held = places(128).await;
+    assert_eq!(cluster.lanes.count(), 2);
+    stage.tear_down().await;
+}

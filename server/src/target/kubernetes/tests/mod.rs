@@ -13,6 +13,7 @@ mod owned;
 mod refused;
 mod scaling;
 mod serving;
+mod usage;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -246,6 +247,7 @@ async fn workload(version: i64, processes: Vec<Process>) -> Workload {
         config: [("GREETING".parse().expect("a key"), "hello".into())].into(),
         pull: None,
         adopted: None,
+        cron: Vec::new(),
     }
 }
 

@@ -105,6 +105,9 @@ async fn reconcile_puts_back_what_was_deleted_or_changed() {
     let first = healthy(1).await;
     stage.succeeds(&first, None).await;
     assert_eq!(stage.target.reconcile(&first).await.expect("an answer"), Reconciled::Unchanged);
+    let released = [first];
+    assert!(stage.target.adrift(&released).await.expect("an answer").is_empty());
+    let [first] = &released;
     let deployments = stage.target.cluster.api::<Deployment>();
     deployments.delete("blog-worker", &DeleteParams::default()).await.expect("deleted");
     let foreign = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "web", "image": images().await.1 }] } } } });
@@ -113,12 +116,15 @@ async fn reconcile_puts_back_what_was_deleted_or_changed() {
         .await
         .expect("patched");
     wait_until(|| async { stage.deployment("blog-worker").await.is_none() }).await;
-    let Reconciled::Applied(reasons) = stage.target.reconcile(&first).await.expect("an answer") else {
+    let adrift = stage.target.adrift(&released).await.expect("an answer");
+    assert_eq!(adrift.iter().map(|workload| workload.app.as_str()).collect::<Vec<_>>(), [APP]);
+    let Reconciled::Applied(reasons) = stage.target.reconcile(first).await.expect("an answer") else {
         panic!("nothing was put back");
     };
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert_eq!(stage.images_of("blog-web").await.as_slice(), std::slice::from_ref(&first.image));
     assert!(stage.deployment("blog-worker").await.is_some());
+    assert!(stage.target.adrift(&released).await.expect("an answer").is_empty());
     stage.tear_down().await;
 }
 

@@ -101,6 +101,7 @@ fn blank() -> Workload {
         config: Default::default(),
         pull: None,
         adopted: None,
+        cron: Vec::new(),
     }
 }
 

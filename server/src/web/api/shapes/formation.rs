@@ -1,6 +1,7 @@
 //! The formation, and what is asked of it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use super::{Actor, Named};
 use crate::domain::formation::{Autoscale, ChangeStatus};
 
 /// One process type.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Formation {
     pub(crate) id: Uuid,
     #[serde(rename = "type")]
@@ -28,7 +29,7 @@ pub(crate) struct Formation {
 }
 
 /// What was asked of an app's processes, and how far it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FormationChange {
     pub(crate) id: Uuid,
     pub(crate) status: ChangeStatus,
@@ -40,12 +41,12 @@ pub(crate) struct FormationChange {
 }
 
 /// A change of several types at once.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FormationUpdates {
     pub(crate) updates: Vec<FormationUpdate>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FormationUpdate {
     #[serde(rename = "type", alias = "process", alias = "id")]
     pub(crate) process_type: String,
@@ -54,7 +55,7 @@ pub(crate) struct FormationUpdate {
 }
 
 /// A number and a size; what is absent stays.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewCount {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) quantity: Option<u32>,
@@ -63,17 +64,18 @@ pub(crate) struct NewCount {
 }
 
 /// A change of one type.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FormationWish {
     #[serde(flatten)]
     pub(crate) count: NewCount,
     /// `null` ends autoscaling.
     #[serde(skip_serializing_if = "Option::is_none", default, with = "super::present")]
+    #[schemars(with = "Option<Autoscale>")]
     pub(crate) autoscale: Option<Option<Autoscale>>,
 }
 
 /// A size as requests name it: a word, or an object with that word.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum SizeWord {
     Word(String),

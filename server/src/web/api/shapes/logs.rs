@@ -1,13 +1,14 @@
 //! Logs, log sessions and log drains.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Named;
 
 /// A session that reads a log by its address.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LogSession {
     pub(crate) id: Uuid,
     pub(crate) logplex_url: String,
@@ -16,7 +17,7 @@ pub(crate) struct LogSession {
 }
 
 /// Where an app's log is sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LogDrain {
     pub(crate) id: Uuid,
     /// How lines call it: `d.…`.
@@ -28,13 +29,13 @@ pub(crate) struct LogDrain {
     pub(crate) updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NewLogDrain {
     pub(crate) url: String,
 }
 
 /// A line of an app's log, as `format=json` has it; without a message it only tells where the reader stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LogLine {
     /// The position from which `after` goes on.
     pub(crate) id: i64,
@@ -42,7 +43,7 @@ pub(crate) struct LogLine {
     pub(crate) said: Option<Said>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Said {
     pub(crate) at: Timestamp,
     /// `app` or `slipway`.

@@ -1,13 +1,14 @@
 //! Pipelines and prebuilt images.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Actor, Named, Release};
 use crate::domain::pipeline::Stage;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Pipeline {
     pub(crate) id: Uuid,
     pub(crate) name: String,
@@ -19,7 +20,7 @@ pub(crate) struct Pipeline {
 }
 
 /// An app's place in its pipeline.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Coupling {
     pub(crate) app: Named,
     pub(crate) pipeline: Named,
@@ -29,7 +30,7 @@ pub(crate) struct Coupling {
 }
 
 /// What was promoted, and the releases that it made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Promotion {
     pub(crate) source: Release,
     pub(crate) targets: Vec<Release>,
@@ -37,7 +38,7 @@ pub(crate) struct Promotion {
 
 // What requests say.
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPipeline {
     pub(crate) name: String,
@@ -46,7 +47,7 @@ pub(crate) struct NewPipeline {
     pub(crate) team: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCoupling {
     /// By name.
@@ -54,7 +55,7 @@ pub(crate) struct NewCoupling {
     pub(crate) stage: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPromotion {
     /// Apps of the pipeline by name; all of the next stage if there are none.
@@ -63,13 +64,13 @@ pub(crate) struct NewPromotion {
 }
 
 /// Images that process types shall run, as in Heroku's update of a formation.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewImages {
     pub(crate) updates: Vec<ImageUpdate>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ImageUpdate {
     #[serde(rename = "type")]
     pub(crate) process_type: String,

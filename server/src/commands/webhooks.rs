@@ -1,0 +1,89 @@
+//! Web hooks of our own: whom an app tells of its builds and releases.
+
+use axum::http::Method;
+
+use super::client::path;
+use super::failure::Failure;
+use super::grammar::{Newest, WebhooksAdd};
+use super::run::Session;
+use super::text::when;
+use crate::web::api::shapes::{NewWebhook, Webhook, WebhookDelivery};
+
+pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let found: Vec<Webhook> = session.client.get(&path(&["apps", app.as_str(), "webhooks"])).await?;
+    if session.options.json {
+        return session.terminal.json(&found).await;
+    }
+    if found.is_empty() {
+        let hint = session.typed("webhooks:add -i api:release -l sync -u https://hooks.example.com/in");
+        return session.terminal.line(format!("{app} has no web hooks. `{hint}` adds one.")).await;
+    }
+    session.terminal.heading(format!("{app} Web Hooks")).await?;
+    session.terminal.rows(&found.iter().map(row).collect::<Vec<_>>()).await
+}
+
+fn row(webhook: &Webhook) -> [String; 4] {
+    [
+        webhook.id.to_string(),
+        webhook.url.clone(),
+        webhook.include.join(","),
+        webhook.level.as_str().to_owned(),
+    ]
+}
+
+pub(super) async fn add(session: &mut Session, args: WebhooksAdd) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let new = NewWebhook { url: args.url, include: args.include, level: args.level, secret: args.secret };
+    let made: Webhook =
+        session.client.send(Method::POST, &path(&["apps", app.as_str(), "webhooks"]), &new).await?;
+    if session.options.json {
+        return session.terminal.json(&made).await;
+    }
+    let text = format!("{} is told of {} of {app} ({})", made.url, made.include.join(" and "), made.id);
+    session.terminal.line(text).await?;
+    let Some(secret) = made.secret else { return Ok(()) };
+    session
+        .terminal
+        .line(format!("\nThe secret that deliveries are signed with, shown this once:\n    {secret}"))
+        .await
+}
+
+pub(super) async fn remove(session: &mut Session, webhook: &str) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let gone: Webhook = session.client.delete(&path(&["apps", app.as_str(), "webhooks", webhook])).await?;
+    if session.options.json {
+        return session.terminal.json(&gone).await;
+    }
+    session.terminal.line(format!("{} is not told of {app} any more", gone.url)).await
+}
+
+pub(super) async fn deliveries(session: &mut Session, args: Newest) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let all = path(&["apps", app.as_str(), "webhook-deliveries"]);
+    let rows = session.client.newest::<WebhookDelivery>(&all, args.num).await?;
+    if session.options.json {
+        return session.terminal.json(&rows).await;
+    }
+    if rows.is_empty() {
+        return session.terminal.line(format!("Nothing has happened that web hooks of {app} tell of.")).await;
+    }
+    session.terminal.heading(format!("{app} Web Hook Deliveries")).await?;
+    session.terminal.rows(&rows.iter().map(delivery_row).collect::<Vec<_>>()).await
+}
+
+fn delivery_row(delivery: &WebhookDelivery) -> [String; 7] {
+    let last = delivery.last_attempt.as_ref();
+    [
+        delivery.number.to_string(),
+        delivery.event.include.clone(),
+        delivery.status.clone(),
+        last.and_then(|last| last.code).map(|code| code.to_string()).unwrap_or_default(),
+        match delivery.num_attempts {
+            1 => "1 try".to_owned(),
+            tries => format!("{tries} tries"),
+        },
+        last.and_then(|last| last.error.clone()).unwrap_or_default(),
+        when(delivery.created_at),
+    ]
+}
