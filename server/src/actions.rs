@@ -6,6 +6,7 @@ pub(crate) mod formation;
 pub(crate) mod images;
 pub(crate) mod pipelines;
 pub(crate) mod releases;
+pub(crate) mod review_apps;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use tracing::warn;
 use crate::crypto::{self, CryptoError, Label};
 use crate::db::apps::{App, NewApp, Settings};
 use crate::db::{self, apps, audit, config};
-use crate::domain::access::Principal;
+use crate::domain::access::{Actor, Principal};
 use crate::domain::ids::{AppId, TeamId};
 use crate::domain::names::{AppName, ConfigKey};
 use crate::pipeline::rollouts::Kind;
@@ -127,14 +128,16 @@ impl Platform {
         Ok(changed)
     }
 
-    /// Removes an app with everything that is stored of it; its processes and repository converge to that.
-    pub(crate) async fn destroy_app(&self, app: &App, principal: &Principal) -> Result<(), ActionError> {
+    /// Removes an app with everything that is stored of it, its review apps too; its processes and repository converge to
+    /// that.
+    pub(crate) async fn destroy_app(&self, app: &App, actor: Actor<'_>) -> Result<(), ActionError> {
+        Box::pin(self.remove_review_apps(app, actor)).await?;
         let mut tx = self.pool.begin().await?;
         let running = db::builds::running_of(&mut tx, app.id).await?;
         if !apps::destroy(&mut tx, app.id).await? {
             return Err(gone(app));
         }
-        audit::note(&mut tx, principal, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
+        audit::note(&mut tx, actor, Some((app.id, &app.name)), "apps:destroy", json!({})).await?;
         tx.commit().await?;
         if let Some(build) = running {
             self.cancels.cancel(build.id);

@@ -32,6 +32,7 @@ pub struct Gitea {
 #[derive(Debug)]
 pub struct Hosted<'a> {
     gitea: &'a Gitea,
+    owner: String,
     pub name: String,
 }
 
@@ -149,7 +150,7 @@ impl Gitea {
 impl<'a> Hosted<'a> {
     /// A repository that is there.
     pub fn of(gitea: &'a Gitea, name: &str) -> Self {
-        Self { gitea, name: name.to_owned() }
+        Self { gitea, owner: OWNER.to_owned(), name: name.to_owned() }
     }
 
     /// Where its SSH door is.
@@ -179,10 +180,37 @@ impl<'a> Hosted<'a> {
         self.ask("POST", "/keys", Some(body));
     }
 
+    /// A fork of somebody who may read this one.
+    pub fn fork(&self, who: &str) -> Self {
+        let user = json!({ "username": who, "password": PASSWORD, "email": format!("{who}@example.com"),
+            "must_change_password": false });
+        self.gitea.ask("POST", "/admin/users", Some(user));
+        self.ask("PUT", &format!("/collaborators/{who}"), Some(json!({ "permission": "read" })));
+        self.ask("POST", &format!("/forks?sudo={who}"), Some(json!({})));
+        Self { gitea: self.gitea, owner: who.to_owned(), name: self.name.clone() }
+    }
+
+    /// Opens a pull request of a branch here or, as `who:branch`, of a fork; its number.
+    pub fn open_pull(&self, head: &str) -> i64 {
+        let who = head.split_once(':').map_or(OWNER, |(who, _)| who);
+        let wish = json!({ "head": head, "base": "main", "title": format!("Take {head}") });
+        self.ask("POST", &format!("/pulls?sudo={who}"), Some(wish))["number"].as_i64().expect("a number")
+    }
+
+    /// Opens or closes a pull request: `open` or `closed`.
+    pub fn set_pull(&self, number: i64, state: &str) {
+        self.ask("PATCH", &format!("/pulls/{number}"), Some(json!({ "state": state })));
+    }
+
     /// A hook for pushes; its id.
     pub fn add_hook(&self, url: &str, secret: &str) -> i64 {
+        self.add_hook_for(url, secret, &["push"])
+    }
+
+    /// A hook for these events; its id.
+    pub fn add_hook_for(&self, url: &str, secret: &str, events: &[&str]) -> i64 {
         let config = json!({ "url": url, "content_type": "json", "secret": secret });
-        let body = json!({ "type": "gitea", "config": config, "events": ["push"], "active": true });
+        let body = json!({ "type": "gitea", "config": config, "events": events, "active": true });
         self.ask("POST", "/hooks", Some(body))["id"].as_i64().expect("an id")
     }
 
@@ -193,14 +221,17 @@ impl<'a> Hosted<'a> {
     /// Asks the API about this repository.
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        self.gitea.ask(method, &format!("/repos/{OWNER}/{}{path}", self.name), body)
+        self.gitea.ask(method, &format!("/repos/{}/{}{path}", self.owner, self.name), body)
     }
 
     /// Pushes from a checkout, as the owner.
     #[track_caller]
     pub fn push(&self, checkout: &Checkout, words: &[&str]) {
-        let url =
-            format!("https://{OWNER}:{PASSWORD}@localhost:{}/{OWNER}/{}.git", self.gitea.https, self.name);
+        // The owner of all is an admin there, whom the repositories of others let in too.
+        let url = format!(
+            "https://{OWNER}:{PASSWORD}@localhost:{}/{}/{}.git",
+            self.gitea.https, self.owner, self.name
+        );
         let authority = format!("http.sslCAInfo={}", self.gitea.folder.join("cert.pem").display());
         let (options, refs): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with('-'));
         let mut git = checkout.command();

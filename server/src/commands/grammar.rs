@@ -13,7 +13,7 @@ pub(crate) use arguments::{
     PipelinesAdd, Positional, Promote, PsExec, Reading, ReleasesOutput, Rollback, Run, RunDetached,
     TeamChoice, UsersCreate, UsersUpdate, Waiting,
 };
-pub(crate) use hooks::{HooksConnect, HooksSet, Ledger, OnOff, WebhooksAdd};
+pub(crate) use hooks::{HooksConnect, HooksSet, Ledger, OnOff, ReviewAppsEnable, WebhooksAdd};
 
 /// What `ssh platform …` takes.
 #[derive(Debug, Parser)]
@@ -251,6 +251,22 @@ pub(crate) enum Verb {
     /// Have a web hook worked on once more, by its id
     #[command(name = "hooks:redeliver")]
     HooksRedeliver { delivery: String },
+
+    /// List the open pull requests of the connected repository, and their review apps
+    #[command(name = "reviewapps")]
+    ReviewApps,
+    /// Have an app made for each pull request
+    #[command(name = "reviewapps:enable")]
+    ReviewAppsEnable(ReviewAppsEnable),
+    /// Have none made, and remove those that there are
+    #[command(name = "reviewapps:disable")]
+    ReviewAppsDisable,
+    /// Let a commit of a fork be built, after looking at it
+    #[command(name = "reviewapps:approve")]
+    ReviewAppsApprove { number: i64, commit: String },
+    /// Remove the app of a pull request; the next push makes it again
+    #[command(name = "reviewapps:remove")]
+    ReviewAppsRemove { number: i64 },
 
     /// List whom the app tells of its builds and releases
     Webhooks,

@@ -62,7 +62,10 @@ fn verdict(delivery: &HookDelivery) -> &str {
 /// The build, else the reason why there is none.
 fn led_to(delivery: &HookDelivery) -> String {
     match (&delivery.build, &delivery.reason) {
-        (Some(build), _) => format!("build #{}", build.number),
+        (Some(build), _) => match &delivery.review_app {
+            Some(app) => format!("build #{} of {app}", build.number),
+            None => format!("build #{}", build.number),
+        },
         (None, Some(reason)) => reason.clone(),
         (None, None) => String::new(),
     }
@@ -254,7 +257,8 @@ async fn until_judged(session: &mut Session, app: &AppName, asked: HookDelivery)
     let reason = delivery.reason.clone().unwrap_or_default();
     let said = match (delivery.verdict.as_deref(), &delivery.build) {
         (Some("deployed"), Some(build)) => {
-            let watch = session.typed(&format!("builds:output {} --app {app}", build.number));
+            let of = delivery.review_app.as_deref().unwrap_or(app.as_str());
+            let watch = session.typed(&format!("builds:output {} --app {of}", build.number));
             format!("{commit} is build {}; `{watch}` follows it", build.number)
         }
         (Some("current"), Some(build)) => {

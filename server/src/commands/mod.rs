@@ -28,6 +28,7 @@ mod people;
 mod pipelines;
 mod processes;
 mod releases;
+mod review_apps;
 mod rollback;
 mod run;
 pub(crate) mod saved;

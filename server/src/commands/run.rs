@@ -9,7 +9,7 @@ use super::grammar::{Options, SshLine, Verb};
 use super::terminal::Terminal;
 use super::{
     access, apps, attached, buildpacks, builds, config, cron, drains, formation, here, hooks, images, keys,
-    login, logs, people, pipelines, processes, releases, rollback, tokens, webhooks,
+    login, logs, people, pipelines, processes, releases, review_apps, rollback, tokens, webhooks,
 };
 use crate::domain::names::AppName;
 
@@ -141,6 +141,11 @@ impl Session {
             Verb::HooksDisconnect => hooks::disconnect(self).await,
             Verb::HooksCheck => hooks::check(self).await,
             Verb::HooksRedeliver { delivery } => hooks::redeliver(self, &delivery).await,
+            Verb::ReviewApps => review_apps::list(self).await,
+            Verb::ReviewAppsEnable(args) => review_apps::enable(self, args).await,
+            Verb::ReviewAppsDisable => review_apps::disable(self).await,
+            Verb::ReviewAppsApprove { number, commit } => review_apps::approve(self, number, commit).await,
+            Verb::ReviewAppsRemove { number } => review_apps::remove(self, number).await,
             Verb::Webhooks => webhooks::list(self).await,
             Verb::WebhooksAdd(args) => webhooks::add(self, args).await,
             Verb::WebhooksRemove { webhook } => webhooks::remove(self, &webhook).await,

@@ -51,6 +51,19 @@ pub(crate) async fn add(conn: &mut PgConnection, app: AppId, user: UserId, role:
     Ok(added.rows_affected() == 1)
 }
 
+/// Gives an app the collaborators of another.
+pub(crate) async fn copy(conn: &mut PgConnection, from: AppId, to: AppId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO collaborators (id, app_id, user_id, role)
+         SELECT gen_random_uuid(), $2, user_id, role FROM collaborators WHERE app_id = $1",
+        from.0,
+        to.0,
+    )
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
 /// Changes somebody's role for the app; false if they have none.
 pub(crate) async fn change(
     conn: &mut PgConnection,

@@ -126,6 +126,8 @@ pub(crate) enum Verdict {
     Ignored(String),
     /// It could not be worked on, for this reason.
     Failed(String),
+    /// The pull request is closed, and its review app gone, as the text says.
+    Removed(String),
 }
 
 impl Verdict {
@@ -135,6 +137,7 @@ impl Verdict {
             Self::Current(_) => "current",
             Self::Ignored(_) => "ignored",
             Self::Failed(_) => "failed",
+            Self::Removed(_) => "removed",
         }
     }
 }
@@ -183,7 +186,9 @@ pub(crate) async fn judge(
     let (reason, build) = match verdict {
         Verdict::Pong => (None, None),
         Verdict::Current(build) => (None, *build),
-        Verdict::Ignored(reason) | Verdict::Failed(reason) => (Some(reason.as_str()), None),
+        Verdict::Ignored(reason) | Verdict::Failed(reason) | Verdict::Removed(reason) => {
+            (Some(reason.as_str()), None)
+        }
     };
     sqlx::query!(
         "UPDATE deliveries SET verdict = $2, reason = $3, build_id = $4, commit = $5, judged_at = now()
@@ -229,6 +234,8 @@ pub(crate) struct Entry {
     pub(crate) commit: Option<String>,
     pub(crate) build_id: Option<BuildId>,
     pub(crate) build_number: Option<i64>,
+    /// The review app whose build it is, if it is one's.
+    pub(crate) review_app: Option<String>,
     pub(crate) received_at: jiff_sqlx::Timestamp,
     pub(crate) judged_at: Option<jiff_sqlx::Timestamp>,
 }
@@ -254,8 +261,10 @@ pub(crate) async fn ledger(conn: &mut PgConnection, app: AppId, rows: Rows) -> s
         Entry,
         r#"SELECT d.id AS "id: DeliveryId", d.source, d.delivery, d.event, d.told AS "told: Json<Told>", d.verdict,
                d.reason, d.commit, d.build_id AS "build_id: BuildId", b.number AS "build_number?",
+               a.name AS "review_app?",
                d.received_at AS "received_at: jiff_sqlx::Timestamp", d.judged_at AS "judged_at: jiff_sqlx::Timestamp"
            FROM deliveries d LEFT JOIN builds b ON b.id = d.build_id
+               LEFT JOIN apps a ON a.id = b.app_id AND a.id <> d.app_id
            WHERE d.app_id = $1 AND ($2::uuid IS NULL OR d.id = $2) AND ($3::uuid IS NULL OR d.id < $3)
            ORDER BY d.id DESC LIMIT $4"#,
         app.0,

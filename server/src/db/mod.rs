@@ -23,6 +23,7 @@ pub(crate) mod log_drains;
 pub(crate) mod logs;
 pub(crate) mod people;
 pub(crate) mod pipelines;
+pub(crate) mod pull_requests;
 pub(crate) mod releases;
 pub(crate) mod reports;
 pub(crate) mod samples;

@@ -10,6 +10,8 @@ use crate::domain::ids::{AppId, BuildId};
 pub(crate) struct Due {
     pub(crate) build: BuildId,
     pub(crate) app_id: AppId,
+    /// Whose connection reaches the host: the app itself, or the parent of a review app.
+    pub(crate) connected: AppId,
     pub(crate) number: i64,
     pub(crate) commit: String,
     /// `queued`, `running`, `success`, `failure`, `error` or `inactive`.
@@ -28,11 +30,12 @@ pub(crate) struct Due {
 pub(crate) async fn due(conn: &mut PgConnection, most: i64, tries: i32) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
-        r#"SELECT build AS "build!: BuildId", app_id AS "app_id!: AppId", number AS "number!", commit AS "commit!",
+        r#"SELECT build AS "build!: BuildId", app_id AS "app_id!: AppId",
+               connected AS "connected!: AppId", number AS "number!", commit AS "commit!",
                state AS "state!", reason AS "reason?", version AS "version?", remote AS "remote?",
                tries AS "tries!"
            FROM (
-               SELECT b.id AS build, b.app_id, b.number, b.commit, coalesce(r.reason, b.reason) AS reason, r.version,
+               SELECT b.id AS build, b.app_id, c.app_id AS connected, b.number, b.commit, coalesce(r.reason, b.reason) AS reason, r.version,
                    t.remote, coalesce(t.tries, 0) AS tries, t.reported, t.due_at,
                    CASE
                        WHEN r.status = 'succeeded' THEN 'success'
@@ -44,7 +47,8 @@ pub(crate) async fn due(conn: &mut PgConnection, most: i64, tries: i32) -> sqlx:
                        ELSE 'inactive'
                    END AS state
                FROM builds b
-               JOIN connections c ON c.app_id = b.app_id AND c.token IS NOT NULL AND c.provider <> 'generic'
+               LEFT JOIN pull_requests p ON p.app_id = b.app_id
+               JOIN connections c ON c.app_id = coalesce(p.parent_id, b.app_id) AND c.token IS NOT NULL AND c.provider <> 'generic'
                    AND b.created_at >= c.created_at
                LEFT JOIN releases r ON r.build_id = b.id
                LEFT JOIN reports t ON t.build_id = b.id
@@ -90,6 +94,18 @@ pub(crate) async fn named(conn: &mut PgConnection, build: BuildId, remote: &str)
     .execute(conn)
     .await
     .map(drop)
+}
+
+/// What the host calls the deployment that runs in an app, as far as it has been told of it.
+pub(crate) async fn deployed(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<String>> {
+    let newest = sqlx::query_scalar!(
+        "SELECT t.remote FROM reports t JOIN builds b ON b.id = t.build_id
+         WHERE b.app_id = $1 AND t.reported = 'success' ORDER BY b.number DESC LIMIT 1",
+        app.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(newest.flatten())
 }
 
 /// Notes a try in vain; the next is due at `next`.

@@ -1,5 +1,6 @@
 //! Words of web hooks: who sends them, and what they tell.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Whose web hooks an app listens to.
@@ -53,6 +54,16 @@ impl Provider {
         }
     }
 
+    /// The ref of the repository at which a pull request's newest commit stands, a fork's too; `None` where there is no
+    /// such thing.
+    pub(crate) fn pull_ref(self, number: i64) -> Option<String> {
+        match self {
+            Self::Github | Self::Gitea | Self::Forgejo => Some(format!("refs/pull/{number}/head")),
+            Self::Gitlab => Some(format!("refs/merge-requests/{number}/head")),
+            Self::Generic => None,
+        }
+    }
+
     /// What a host's name says of its software; most private ones say it.
     pub(crate) fn of_host(host: &str) -> Self {
         let host = host.to_ascii_lowercase();
@@ -78,6 +89,8 @@ pub(crate) enum Kind {
     Ping,
     /// A branch or a tag has moved, or nobody says what has.
     Push,
+    /// A pull request was opened, has moved or was closed.
+    Pull,
     /// All else.
     Other,
 }
@@ -91,12 +104,52 @@ pub(crate) struct Told {
     pub(crate) deleted: bool,
     /// Who pushed there, as they are called there.
     pub(crate) actor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pull: Option<Pull>,
+}
+
+/// What is told of a pull request; GitLab's word is merge request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pull {
+    pub(crate) number: i64,
+    pub(crate) change: PullChange,
+    pub(crate) title: String,
+    /// The branch that it would have merged.
+    pub(crate) branch: String,
+    /// The repository of that branch, if it is another one.
+    pub(crate) fork: Option<String>,
+    /// By the host's clock.
+    pub(crate) changed_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PullChange {
+    /// For the first time, or again.
+    Opened,
+    Pushed,
+    Closed,
+    /// Nothing has changed that anybody told of: a person, or room for one more app, asks for a look.
+    Asked,
 }
 
 impl Told {
     /// A look at the branch that nobody but us asks for.
     pub(crate) fn look() -> Self {
-        Self { kind: Kind::Push, git_ref: None, deleted: false, actor: None }
+        Self { kind: Kind::Push, git_ref: None, deleted: false, actor: None, pull: None }
+    }
+
+    /// A look at a pull request that nobody but us asks for.
+    pub(crate) fn look_at(number: i64, actor: Option<String>) -> Self {
+        let pull = Pull {
+            number,
+            change: PullChange::Asked,
+            title: String::new(),
+            branch: String::new(),
+            fork: None,
+            changed_at: None,
+        };
+        Self { kind: Kind::Pull, git_ref: None, deleted: false, actor, pull: Some(pull) }
     }
 }
 

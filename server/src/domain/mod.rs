@@ -18,5 +18,6 @@ pub(crate) mod pipeline;
 pub(crate) mod procfile;
 pub(crate) mod public_key;
 pub(crate) mod release;
+pub(crate) mod review;
 pub(crate) mod token;
 pub(crate) mod webhook;

@@ -28,4 +28,24 @@ impl Repository {
         })
         .await
     }
+
+    /// The commit and its first parents, the newest first, at most so many.
+    pub(crate) async fn line_of(&self, commit: Oid, most: usize) -> Result<Vec<Oid>, RepositoryError> {
+        self.read(move |repository| {
+            let mut walk = repository.revwalk()?;
+            walk.simplify_first_parent()?;
+            walk.push(commit.to_git2())?;
+            walk.take(most).map(|found| found.map(Oid::from)).collect()
+        })
+        .await
+    }
+
+    /// The first of these commits that the repository has.
+    pub(crate) async fn first_of(&self, commits: Vec<Oid>) -> Result<Option<Oid>, RepositoryError> {
+        self.read(move |repository| {
+            let odb = repository.odb()?;
+            Ok(commits.into_iter().find(|commit| odb.exists(commit.to_git2())))
+        })
+        .await
+    }
 }

@@ -179,6 +179,7 @@ pub(crate) async fn disconnect(
     let detail = json!({ "url": gone.url });
     audit::note(&mut tx, principal, Some((app.id, &app.name)), "hooks:disconnect", detail).await?;
     tx.commit().await?;
+    platform.remove_review_apps(app, principal.into()).await?;
     Ok(gone)
 }
 

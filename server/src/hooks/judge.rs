@@ -17,7 +17,7 @@ use crate::db::jobs::Job;
 use crate::domain::access::Actor;
 use crate::domain::build::BuildStatus;
 use crate::domain::hook::{self, Kind};
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{AppId, DeliveryId};
 use crate::git::fetch;
 use crate::git::receive::ReceiveLimits;
 use crate::git::{CommitInfo, Oid, Repository};
@@ -44,7 +44,9 @@ const CHECKS_SHOWN: usize = 5;
 
 /// Why there is no verdict yet.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Disk(#[from] disk::DiskError),
     #[error(transparent)]
     Reach(#[from] ReachError),
     #[error("the build could not be accepted")]
@@ -58,15 +60,15 @@ enum Trouble {
 }
 
 /// A delivery with all that it is judged by.
-struct Case {
-    platform: Arc<Platform>,
+pub(super) struct Case {
+    pub(super) platform: Arc<Platform>,
     delivery: Delivery,
-    app: App,
-    connection: Connection,
+    pub(super) app: App,
+    pub(super) connection: Connection,
 }
 
 /// What was decided.
-enum Decision {
+pub(super) enum Decision {
     /// A build was accepted, and the verdict written with it.
     Deployed,
     Verdict(Verdict, Option<Oid>),
@@ -112,7 +114,7 @@ async fn begin(platform: &Platform, id: DeliveryId) -> sqlx::Result<Option<Begun
 /// Writes the verdict down; a head that was judged is remembered, so that the search does not find it again.
 async fn record(
     platform: &Platform,
-    (app, id): (crate::domain::ids::AppId, DeliveryId),
+    (app, id): (AppId, DeliveryId),
     verdict: &Verdict,
     head: Option<Oid>,
 ) -> sqlx::Result<()> {
@@ -159,22 +161,30 @@ impl Case {
     }
 
     async fn record(&self, verdict: &Verdict, head: Option<Oid>) -> sqlx::Result<()> {
+        if self.delivery.told.kind == Kind::Pull {
+            // A pull request's commit is not the branch's head.
+            let commit = head.map(|head| head.to_string());
+            let mut conn = self.platform.pool.acquire().await?;
+            return deliveries::judge(&mut conn, self.delivery.id, verdict, commit.as_deref()).await;
+        }
         record(&self.platform, (self.app.id, self.delivery.id), verdict, head).await
     }
 
-    /// What can be said without asking the repository comes first.
     async fn decide(&self) -> Result<Decision, Trouble> {
+        match &self.delivery.told.pull {
+            Some(pull) => self.review(pull).await,
+            None => self.follow().await,
+        }
+    }
+
+    /// What becomes of a delivery that tells of the followed branch. What can be said without asking the repository comes
+    /// first.
+    async fn follow(&self) -> Result<Decision, Trouble> {
         if let Some(reason) = self.not_worth_a_look() {
             return Ok(Decision::Verdict(Verdict::Ignored(reason), None));
         }
-        if let Err(full) = disk::check(self.platform.data_dir(), self.platform.settings.limits.watermark()) {
-            return Ok(Decision::Verdict(Verdict::Failed(full.to_string()), None));
-        }
-        let repository = self.platform.repository(self.app.id).await.map_err(ReachError::Repository)?;
-        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
-        let found = fetch::look(&repository, &remote, &self.connection.branch).await;
-        self.note_look(&found).await?;
-        let Some(head) = found.map_err(ReachError::Fetch)?.head else {
+        let name = format!("refs/heads/{}", self.connection.branch);
+        let Some(head) = self.look(&name).await? else {
             let reason = format!("the repository has no branch {}", self.connection.branch);
             return Ok(Decision::Verdict(Verdict::Ignored(reason), None));
         };
@@ -182,18 +192,49 @@ impl Case {
         if let Some(verdict) = self.judged_before(head, latest.as_ref()) {
             return Ok(Decision::Verdict(verdict, Some(head)));
         }
-        let limits = self.limits();
-        let taken = fetch::take(&repository, &remote, (&self.connection.branch, head), &limits).await;
-        let quarantine = taken.map_err(ReachError::Fetch)?;
-        quarantine.migrate().await.map_err(|error| Trouble::Repository(error.into()))?;
-        let commit = repository.commit_info(head).await.map_err(|error| Trouble::Repository(error.into()))?;
+        let repository = self.platform.repository(self.app.id).await.map_err(Trouble::Repository)?;
+        let commit = self.fetch(&repository, (&name, head)).await?;
         if let Some(reason) = self.not_to_be_deployed(&repository, &commit, latest.as_ref()).await? {
             return Ok(Decision::Verdict(Verdict::Ignored(reason), Some(head)));
         }
         if let Some(decision) = self.awaits_checks(head).await? {
             return Ok(decision);
         }
-        self.accept(&repository, commit).await
+        self.accept(&self.app, &repository, commit).await
+    }
+
+    /// Asks where a ref of the repository elsewhere stands; `None` if there is no such ref.
+    pub(super) async fn look(&self, name: &str) -> Result<Option<Oid>, Trouble> {
+        disk::check(self.platform.data_dir(), self.platform.settings.limits.watermark())?;
+        let repository = self.platform.repository(self.app.id).await.map_err(Trouble::Repository)?;
+        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
+        let found = fetch::look(&repository, &remote, name).await;
+        self.note_look(&found).await?;
+        Ok(found.map_err(ReachError::Fetch)?.head)
+    }
+
+    /// Fetches the commit at which `look` has found a ref into a repository of ours, with the checks of a push.
+    pub(super) async fn fetch(
+        &self,
+        repository: &Repository,
+        (name, head): (&str, Oid),
+    ) -> Result<CommitInfo, Trouble> {
+        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
+        let taken = fetch::take(repository, &remote, (name, head), &self.limits()).await;
+        let quarantine = taken.map_err(ReachError::Fetch)?;
+        quarantine.migrate().await.map_err(|error| Trouble::Repository(error.into()))?;
+        repository.commit_info(head).await.map_err(|error| Trouble::Repository(error.into()))
+    }
+
+    /// Whether the author asked that nothing be deployed.
+    pub(super) async fn asks_to_skip(
+        &self,
+        repository: &Repository,
+        commit: &CommitInfo,
+    ) -> Result<bool, Trouble> {
+        let message = repository.message(commit.commit).await;
+        let message = message.map_err(|error| Trouble::Repository(error.into()))?;
+        Ok(hook::asks_to_skip(&message))
     }
 
     /// What is to be done before the commit may be deployed: wait, or leave it. A person who asks for it knows.
@@ -257,9 +298,7 @@ impl Case {
     fn judged_before(&self, head: Oid, latest: Option<&Build>) -> Option<Verdict> {
         let head = head.to_string();
         let built = latest.filter(|build| build.commit == head);
-        let in_vain = built.is_none_or(|build| {
-            matches!(build.status, BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled)
-        });
+        let in_vain = built.is_none_or(came_to_nothing);
         if self.asked_by_person() && in_vain {
             return None;
         }
@@ -267,7 +306,7 @@ impl Case {
         known.then(|| Verdict::Current(built.map(|build| build.id)))
     }
 
-    fn asked_by_person(&self) -> bool {
+    pub(super) fn asked_by_person(&self) -> bool {
         self.delivery.again || self.delivery.source == "person"
     }
 
@@ -278,8 +317,7 @@ impl Case {
         latest: Option<&Build>,
     ) -> Result<Option<String>, Trouble> {
         let unreadable = |error: anyhow::Error| Trouble::Repository(error);
-        let message = repository.message(commit.commit).await.map_err(|error| unreadable(error.into()))?;
-        if hook::asks_to_skip(&message) {
+        if self.asks_to_skip(repository, commit).await? {
             return Ok(Some("the commit's message asks that nothing be deployed".to_owned()));
         }
         let watch = Watch::new(&self.connection.watched).map_err(|error| unreadable(error.into()))?;
@@ -293,9 +331,14 @@ impl Case {
         }))
     }
 
-    async fn accept(&self, repository: &Repository, commit: CommitInfo) -> Result<Decision, Trouble> {
-        let branch_was: Option<Oid> =
-            self.app.branch_commit.as_deref().and_then(|commit| commit.parse().ok());
+    /// Has a commit built for the app, or for a review app of its.
+    pub(super) async fn accept(
+        &self,
+        app: &App,
+        repository: &Repository,
+        commit: CommitInfo,
+    ) -> Result<Decision, Trouble> {
+        let branch_was: Option<Oid> = app.branch_commit.as_deref().and_then(|commit| commit.parse().ok());
         let forced = match branch_was {
             // What cannot be found any more is in nobody's history.
             Some(was) => !repository.is_ancestor(was, commit.commit).await.unwrap_or(false),
@@ -311,13 +354,13 @@ impl Case {
         };
         let name = self.actor();
         let actor = Actor { user: None, name: &name };
-        let accepted = self.platform.accept(&self.app, actor, repository, &wish).await?;
+        let accepted = self.platform.accept(app, actor, repository, &wish).await?;
         info!(build.number = accepted.number, "A push elsewhere is build {}", accepted.number);
         Ok(Decision::Deployed)
     }
 
     /// `ada (GitHub)`: nobody is taken for a user of ours who is only called like one.
-    fn actor(&self) -> String {
+    pub(super) fn actor(&self) -> String {
         let title = match self.connection.provider {
             hook::Provider::Generic => "web hook",
             provider => provider.title(),
@@ -341,6 +384,11 @@ impl Case {
     }
 }
 
+/// Whether a person may have the commit built again.
+pub(super) fn came_to_nothing(build: &Build) -> bool {
+    matches!(build.status, BuildStatus::Failed | BuildStatus::Errored | BuildStatus::Canceled)
+}
+
 /// The first names of many; others have chosen them.
 fn list(names: &[String]) -> String {
     let clean = |name: &String| name.chars().filter(|c| !c.is_control()).take(60).collect::<String>();
@@ -354,6 +402,7 @@ fn list(names: &[String]) -> String {
 impl Trouble {
     fn may_pass(&self) -> bool {
         match self {
+            Self::Disk(_) => false,
             Self::Reach(error) => error.may_pass(),
             Self::Checks(error) => error.may_pass(),
             Self::Accept(error) => matches!(error, ActionError::Database(_) | ActionError::Internal(_)),
@@ -363,6 +412,7 @@ impl Trouble {
 
     fn said(&self) -> String {
         match self {
+            Self::Disk(error) => error.to_string(),
             Self::Reach(error) => error.said(),
             Self::Checks(error) => error.to_string(),
             Self::Accept(error) => error.said(),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::pull;
 use crate::domain::hook::{Kind, Provider, Told};
 
 /// What is kept of a name that somebody else has chosen, in characters.
@@ -56,6 +57,9 @@ impl Envelope {
 /// Reads what a verified delivery tells.
 pub(crate) fn read(provider: Provider, event: &str, body: &[u8]) -> Result<Told, Malformed> {
     let kind = kind(provider, event);
+    if kind == Kind::Pull {
+        return pull::read(provider, &unwrapped(body));
+    }
     if kind != Kind::Push {
         return Ok(Told { kind, ..Told::look() });
     }
@@ -73,7 +77,9 @@ fn kind(provider: Provider, event: &str) -> Kind {
     match (provider, event) {
         (_, "ping") => Kind::Ping,
         (Provider::Gitlab, "Push Hook" | "Tag Push Hook") => Kind::Push,
+        (Provider::Gitlab, "Merge Request Hook") => Kind::Pull,
         (Provider::Gitlab, _) => Kind::Other,
+        (Provider::Github | Provider::Gitea | Provider::Forgejo, "pull_request") => Kind::Pull,
         (_, "push") => Kind::Push,
         _ => Kind::Other,
     }
@@ -126,6 +132,7 @@ impl Push {
             git_ref: self.git_ref.map(|name| full(&clean(&name))),
             deleted: self.deleted || self.after.as_deref().is_some_and(nothing),
             actor,
+            pull: None,
         }
     }
 }
@@ -135,7 +142,7 @@ fn full(name: &str) -> String {
     if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
 }
 
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
@@ -144,6 +151,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::domain::hook::PullChange;
 
     fn told(provider: Provider, event: &str, body: &str) -> Told {
         read(provider, event, body.as_bytes()).unwrap_or_else(|_| panic!("{body}"))
@@ -161,6 +169,7 @@ mod tests {
             git_ref: Some("refs/heads/main".to_owned()),
             deleted: false,
             actor: Some("ada-l".to_owned()),
+            pull: None,
         };
         assert_eq!(told(Provider::Github, "push", github), said);
         assert_eq!(told(Provider::Gitlab, "Push Hook", gitlab), said);
@@ -213,7 +222,7 @@ mod tests {
             );
             return println!("skipped: SLIPWAY_TEST_GITHUB_EXAMPLES names no folder");
         };
-        let (mut pushes, mut pings, mut others) = (0, 0, 0);
+        let (mut pushes, mut pings, mut pulls, mut others) = (0, 0, 0, 0);
         for host in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
         {
             let Ok(text) = std::fs::read(host.join("index.json")) else { continue };
@@ -232,6 +241,7 @@ mod tests {
                                 git_ref: example["ref"].as_str().map(str::to_owned),
                                 deleted: example["deleted"].as_bool().expect("it is said"),
                                 actor: sender.or(example["pusher"]["name"].as_str()).map(str::to_owned),
+                                pull: None,
                             };
                             assert!(expected.actor.is_some(), "{what}");
                             assert_eq!(said, expected, "{what}");
@@ -239,6 +249,18 @@ mod tests {
                         "ping" => {
                             pings += 1;
                             assert_eq!(said.kind, Kind::Ping, "{what}");
+                        }
+                        "pull_request" if said.kind == Kind::Pull => {
+                            pulls += 1;
+                            let pull = said.pull.expect(&what);
+                            let (told, action) = (&example["pull_request"], example["action"].as_str());
+                            assert_eq!(Some(pull.number), example["number"].as_i64(), "{what}");
+                            assert_eq!(Some(pull.title.as_str()), told["title"].as_str(), "{what}");
+                            assert_eq!(Some(pull.branch.as_str()), told["head"]["ref"].as_str(), "{what}");
+                            let same = told["head"]["repo"]["id"] == told["base"]["repo"]["id"];
+                            assert_eq!(pull.fork.is_none(), same, "{what}");
+                            assert_eq!(pull.change == PullChange::Closed, action == Some("closed"), "{what}");
+                            assert!(pull.changed_at.is_some(), "{what}");
                         }
                         _ => {
                             others += 1;
@@ -248,8 +270,9 @@ mod tests {
                 }
             }
         }
-        println!("{pushes} pushes, {pings} pings, {others} others");
-        assert!(pushes >= 7 && pings >= 4 && others > 200, "{pushes} pushes, {pings} pings, {others} others");
+        let counts = format!("{pushes} pushes, {pings} pings, {pulls} pull requests, {others} others");
+        println!("{counts}");
+        assert!(pushes >= 7 && pings >= 4 && pulls >= 4 && others > 200, "{counts}");
     }
 
     #[test]

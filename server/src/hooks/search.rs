@@ -12,7 +12,7 @@ use super::receive::{Receipt, store};
 use crate::db::apps::{self, App};
 use crate::db::connections::{self, Connection};
 use crate::db::deliveries::{self, NewDelivery};
-use crate::db::{builds, jobs};
+use crate::db::{builds, jobs, pull_requests};
 use crate::domain::hook::Told;
 use crate::domain::ids::DeliveryId;
 use crate::git::{Oid, fetch};
@@ -42,6 +42,9 @@ async fn round(platform: &Platform) {
     if let Err(error) = tidy(platform).await {
         warn!("The ledger of web hooks could not be tidied: {error}");
     }
+    if let Err(error) = Box::pin(platform.remove_aged_review_apps()).await {
+        warn!("Could not look for review apps that nobody pushes to: {error}");
+    }
     let found = async { connections::to_search(&mut *platform.pool.acquire().await?).await };
     let connections: Vec<Connection> = match found.await {
         Ok(connections) => connections,
@@ -65,6 +68,7 @@ async fn tidy(platform: &Platform) -> sqlx::Result<()> {
         info!(delivery.id = %delivery, "Taking up a delivery again");
     }
     deliveries::prune(&mut conn, KEPT).await?;
+    pull_requests::prune(&mut conn, KEPT).await?;
     platform.queue.wake();
     Ok(())
 }
@@ -100,7 +104,8 @@ async fn look(platform: &Platform, connection: &Connection) -> Result<(), ReachE
 async fn ask(platform: &Platform, app: &App, connection: &Connection) -> Result<fetch::Found, ReachError> {
     let repository = platform.repository(app.id).await.map_err(ReachError::Repository)?;
     let remote = reach::remote(platform, app, connection).await?;
-    Ok(fetch::look(&repository, &remote, &connection.branch).await?)
+    let name = format!("refs/heads/{}", connection.branch);
+    Ok(fetch::look(&repository, &remote, &name).await?)
 }
 
 /// Has the branch looked at because a person asks for it.

@@ -132,6 +132,8 @@ impl Host {
         let body = json!({
             "ref": report.due.commit, "environment": report.app, "description": report.text,
             "auto_merge": false, "required_contexts": [], "payload": { "build": report.due.number },
+            // A review app's environment will be gone one day.
+            "transient_environment": report.due.connected != report.due.app_id,
         });
         let path = format!("/repos/{}/deployments", self.repository);
         let made = self.post(&path, &body).await?;
@@ -149,6 +151,16 @@ impl Host {
             body["environment_url"] = json!(url);
         }
         let path = format!("/repos/{}/deployments/{remote}/statuses", self.repository);
+        self.post(&path, &body).await.map(drop)
+    }
+
+    /// Tells that what was deployed is there no more; only GitHub has a word for it.
+    pub(super) async fn retire(&self, remote: &str) -> Result<(), ReportError> {
+        if self.provider != Provider::Github {
+            return Ok(());
+        }
+        let path = format!("/repos/{}/deployments/{remote}/statuses", self.repository);
+        let body = json!({ "state": "inactive", "description": "The review app is gone" });
         self.post(&path, &body).await.map(drop)
     }
 
@@ -256,9 +268,11 @@ mod tests {
     use crate::domain::ids::{AppId, BuildId};
 
     fn due(state: &str, version: Option<i64>, reason: Option<&str>) -> Due {
+        let app = AppId::new();
         Due {
             build: BuildId::new(),
-            app_id: AppId::new(),
+            app_id: app,
+            connected: app,
             number: 12,
             commit: "c".to_owned(),
             state: state.to_owned(),

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use self::host::{Host, ReportError};
 use crate::db::reports::{self, Due};
 use crate::db::{apps, connections, releases};
+use crate::domain::ids::AppId;
 use crate::platform::Platform;
 
 /// Between two looks at what is to be told.
@@ -81,10 +82,9 @@ async fn send(platform: &Platform, due: &Due) -> Result<(), ReportError> {
     let mut conn = platform.pool.acquire().await?;
     // Gone meanwhile: there is nobody to tell.
     let Some(app) = apps::by_id(&mut conn, due.app_id).await? else { return Ok(()) };
-    let Some(connection) = connections::of_app(&mut conn, app.id).await? else { return Ok(()) };
     let release = releases::of_build(&mut conn, due.build).await?;
     drop(conn);
-    let host = Host::of(platform, &app, &connection).await?;
+    let Some(host) = host_of(platform, due.connected).await? else { return Ok(()) };
     let code = release.and_then(|release| release.code);
     let url = code.and_then(|code| platform.url_of(&app, &code));
     let text = host::text(due);
@@ -99,4 +99,34 @@ async fn send(platform: &Platform, due: &Due) -> Result<(), ReportError> {
         host.tell(&host::Report { due: &due, ..report }).await?;
     }
     Ok(())
+}
+
+/// The host that a connected app's repository is at; `None` if it is connected no more.
+async fn host_of(platform: &Platform, connected: AppId) -> Result<Option<Host>, ReportError> {
+    let mut conn = platform.pool.acquire().await?;
+    let Some(app) = apps::by_id(&mut conn, connected).await? else { return Ok(None) };
+    let Some(connection) = connections::of_app(&mut conn, connected).await? else { return Ok(None) };
+    drop(conn);
+    Host::of(platform, &app, &connection).await.map(Some)
+}
+
+/// What the host calls the deployment that runs in a review app, to be asked for before the app is gone.
+pub(crate) async fn deployed(platform: &Platform, app: AppId) -> sqlx::Result<Option<String>> {
+    reports::deployed(&mut *platform.pool.acquire().await?, app).await
+}
+
+/// Tells the host that the environment of a review app is gone. Tried once: a host that does not take it shows an
+/// environment too many, and nothing else depends on it.
+pub(crate) async fn retire(platform: &Platform, parent: AppId, deployed: Option<String>) {
+    let Some(remote) = deployed else { return };
+    let told = async {
+        match host_of(platform, parent).await? {
+            Some(host) => host.retire(&remote).await,
+            None => Ok(()),
+        }
+    };
+    let told: Result<(), ReportError> = Box::pin(told).await;
+    if let Err(error) = told {
+        warn!("The host was not told that a review app is gone: {error}");
+    }
 }

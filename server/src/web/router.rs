@@ -12,7 +12,7 @@ use super::admission::{Access, admit};
 use super::api::{
     account, apps, authorizations, buildpacks, builds, collaborators, config_vars, connection, cron,
     deliveries, formation, images, log_drains, log_sessions, logs, operations, pipelines, processes,
-    releases, runs, teams, users, webhooks,
+    releases, review_apps, runs, teams, users, webhooks,
 };
 use super::body::LARGEST_BODY;
 use super::error::{self, ApiError};
@@ -127,6 +127,12 @@ fn routes() -> Vec<Route> {
         route(Method::POST,   "/apps/{app}/hook-deliveries",             App(Deploy),     post(deliveries::check)),
         route(Method::GET,    "/apps/{app}/hook-deliveries/{delivery}",  App(Read),       get(deliveries::info)),
         route(Method::POST,   "/apps/{app}/hook-deliveries/{delivery}/redeliver", App(Deploy), post(deliveries::redeliver)),
+
+        route(Method::GET,    "/apps/{app}/review-app-config",           App(Read),       get(review_apps::config)),
+        route(Method::PATCH,  "/apps/{app}/review-app-config",           App(Own),        patch(review_apps::change_config)),
+        route(Method::GET,    "/apps/{app}/review-apps",                 App(Read),       get(review_apps::list)),
+        route(Method::POST,   "/apps/{app}/review-apps/{number}/approve", App(Deploy),    post(review_apps::approve)),
+        route(Method::DELETE, "/apps/{app}/review-apps/{number}",        App(Deploy),     delete(review_apps::remove)),
 
         route(Method::GET,    "/apps/{app}/webhooks",                    App(ReadConfig), get(webhooks::list)),
         route(Method::POST,   "/apps/{app}/webhooks",                    App(Deploy),     post(webhooks::add)),

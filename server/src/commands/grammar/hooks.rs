@@ -50,6 +50,19 @@ pub(crate) enum OnOff {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct ReviewAppsEnable {
+    /// Config vars that they take over, with a comma between: names, or patterns such as STRIPE_*
+    #[arg(short, long, value_delimiter = ',', value_name = "names")]
+    pub(crate) inherit: Option<Vec<String>>,
+    /// How many there may be at a time (10 unless set)
+    #[arg(short, long)]
+    pub(crate) limit: Option<i32>,
+    /// Remove one that has not been pushed to for so many days (14 unless set)
+    #[arg(short, long)]
+    pub(crate) days: Option<i32>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct WebhooksAdd {
     /// What to tell of: api:build, api:release, or both with a comma between
     #[arg(short, long, value_delimiter = ',', required = true)]

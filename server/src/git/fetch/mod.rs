@@ -59,26 +59,21 @@ pub(crate) enum Access {
     },
 }
 
-/// What a look at a branch has found.
+/// What a look at a ref has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// `None` if there is no such branch.
+    /// `None` if there is no such ref.
     pub(crate) head: Option<Oid>,
     /// By which key the SSH host has shown itself, if none was known.
     pub(crate) host_key: Option<String>,
 }
 
-/// Asks where the branch stands.
-pub(crate) async fn look(
-    repository: &Repository,
-    remote: &Remote,
-    branch: &str,
-) -> Result<Found, FetchError> {
+/// Asks where a ref stands, such as `refs/heads/main`.
+pub(crate) async fn look(repository: &Repository, remote: &Remote, name: &str) -> Result<Found, FetchError> {
     let identity = Identity::of(repository, remote)?;
     let mut ask = command::git(repository.path(), "ls-remote");
     guard(&mut ask, remote, identity.as_ref());
-    let name = format!("refs/heads/{branch}");
-    ask.args(["--end-of-options", &remote.url, &name]);
+    ask.args(["--end-of-options", &remote.url, name]);
     let output = command::run(&mut ask, b"", LOOK_DEADLINE).await?;
     if !output.status.success() {
         return Err(said_by_us(&output, remote));
@@ -90,24 +85,23 @@ pub(crate) async fn look(
     Ok(Found { head, host_key: identity.and_then(|identity| identity.met()) })
 }
 
-/// Fetches the branch, whose head `look` has found, and checks it as a push is checked.
+/// Fetches a ref, where `look` has found it, and checks it as a push is checked.
 pub(crate) async fn take(
     repository: &Repository,
     remote: &Remote,
-    (branch, head): (&str, Oid),
+    (name, head): (&str, Oid),
     limits: &ReceiveLimits,
 ) -> Result<Quarantine, FetchError> {
     let identity = Identity::of(repository, remote)?;
-    let name = format!("refs/heads/{branch}");
     let request = Request {
-        commands: vec![receive::Command { name: name.clone(), old: Oid::ZERO, new: head }],
+        commands: vec![receive::Command { name: name.to_owned(), old: Oid::ZERO, new: head }],
         ..Request::default()
     };
     let quarantine = Quarantine::new(repository, &request).await.map_err(PackError::Storage)?;
     let mut fetch = quarantine.git("fetch");
     guard(&mut fetch, remote, identity.as_ref());
     fetch.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"]);
-    fetch.args(["--no-recurse-submodules", "--refmap=", "--end-of-options", &remote.url, &name]);
+    fetch.args(["--no-recurse-submodules", "--refmap=", "--end-of-options", &remote.url, name]);
     let output = measured(&quarantine, fetch, limits).await?;
     if !output.status.success() {
         return Err(match receive::of_fetch(&output.stderr, limits) {

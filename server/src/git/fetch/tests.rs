@@ -67,7 +67,7 @@ async fn a_name_is_not_looked_up_a_second_time_and_nobody_there_is_told_apart_fr
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let remote = https(port);
-    let look = look(&repository, &remote, "main");
+    let look = look(&repository, &remote, "refs/heads/main");
     // git.example.com leads nowhere in this test; the address that was looked up beforehand does.
     let (found, met) = tokio::join!(look, async {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -76,7 +76,7 @@ async fn a_name_is_not_looked_up_a_second_time_and_nobody_there_is_told_apart_fr
         true
     });
     assert!(met && found.is_err(), "{found:?}");
-    let nobody = super::look(&repository, &remote, "main").await.expect_err("nobody listens");
+    let nobody = super::look(&repository, &remote, "refs/heads/main").await.expect_err("nobody listens");
     assert!(matches!(nobody, FetchError::Unreachable(_)), "{nobody:?}");
 }
 

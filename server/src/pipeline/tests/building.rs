@@ -131,6 +131,6 @@ async fn the_build_of_a_destroyed_app_is_let_go() {
     let Some(rig) = Rig::new().await else { return };
     rig.push("one").await;
     let job = rig.claim(BUILD).await.expect("a job");
-    rig.platform().destroy_app(&rig.app, &rig.ada).await.expect("is destroyed");
+    rig.platform().destroy_app(&rig.app, (&rig.ada).into()).await.expect("is destroyed");
     rig.work_on(job).await.expect("nothing to do");
 }

@@ -115,7 +115,7 @@ pub(in crate::web) async fn destroy(
     Extension(app): Extension<App>,
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<shapes::App>, ApiError> {
-    platform.destroy_app(&app, &principal).await?;
+    platform.destroy_app(&app, (&principal).into()).await?;
     Ok(Json(render::app(&app, &doors)))
 }
 

@@ -92,6 +92,7 @@ pub(in crate::web) fn shape(entry: Entry) -> shapes::HookDelivery {
         verdict: entry.verdict,
         reason: entry.reason,
         commit: entry.commit,
+        review_app: entry.review_app,
         build: build.map(|(id, number)| shapes::Numbered { id: id.0, number }),
         created_at: entry.received_at.to_jiff(),
         judged_at: entry.judged_at.map(|time| time.to_jiff()),

@@ -21,6 +21,7 @@ pub(super) mod pipelines;
 pub(super) mod processes;
 pub(super) mod releases;
 mod render;
+pub(super) mod review_apps;
 pub(crate) mod runs;
 pub(crate) mod shapes;
 pub(super) mod teams;

@@ -6,6 +6,7 @@ mod formation;
 mod hooks;
 mod logs;
 mod pipelines;
+mod review_apps;
 mod runs;
 mod webhooks;
 
@@ -30,6 +31,7 @@ pub(crate) use logs::{LogDrain, LogLine, LogSession, NewLogDrain, Said};
 pub(crate) use pipelines::{
     Coupling, ImageUpdate, NewCoupling, NewImages, NewPipeline, NewPromotion, Pipeline, Promotion,
 };
+pub(crate) use review_apps::{Approval, ReviewApp, ReviewAppConfig, ReviewAppConfigChange};
 pub(crate) use runs::{CronEntry, CronRun, NewRun, Run};
 pub(crate) use webhooks::{NewWebhook, Webhook, WebhookAttempt, WebhookDelivery, WebhookEvent, WhichWebhook};
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::api::shapes::Refusal;
 
 /// Words that stand in paths, as people may write them.
-const PLACES: [(&str, &str); 19] = [
+const PLACES: [(&str, &str); 20] = [
     ("app", "The app's name or id"),
     ("build", "The build's number or id"),
     ("release", "The release's version, as `12` or `v12`, or its id"),
@@ -30,6 +30,7 @@ const PLACES: [(&str, &str); 19] = [
     ("host", "`github`, `gitlab`, `gitea`, `forgejo` or `generic`"),
     ("name", "The app's name"),
     ("delivery", "The id of a delivery"),
+    ("number", "The number of a pull request"),
     ("webhook", "The id or the address of a web hook"),
     ("drain", "The id, the token or the address of a log drain"),
     ("key", "The id or the fingerprint of a key"),

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::{Entry, entry};
 use crate::web::api::shapes::{
-    Account, App, AppChange, Authorization, Build, Collaborator, CollaboratorChange, Connection,
+    Account, App, AppChange, Approval, Authorization, Build, Collaborator, CollaboratorChange, Connection,
     ConnectionChange, Coupling, CronEntry, CronRun, Doors, Dyno, Formation, FormationChange,
     FormationUpdates, FormationWish, HookDelivery, Key, LogDrain, LogSession, Member, NewAccount, NewApp,
     NewAuthorization, NewCollaborator, NewConnection, NewCoupling, NewImages, NewKey, NewLogDrain, NewMember,
     NewPipeline, NewPromotion, NewRelease, NewRun, NewTeam, NewUser, NewWebhook, Pipeline, Promotion,
-    Release, Run, Team, UserChange, Webhook, WebhookDelivery, WrittenDockerfile,
+    Release, ReviewApp, ReviewAppConfig, ReviewAppConfigChange, Run, Team, UserChange, Webhook,
+    WebhookDelivery, WrittenDockerfile,
 };
 
 const TEXT: &[&str] = &["text/plain"];
@@ -235,6 +236,16 @@ fn hooks() -> Vec<Entry> {
         get("/apps/{app}/hook-deliveries/{delivery}", "One delivery").gives::<HookDelivery>(200),
         post("/apps/{app}/hook-deliveries/{delivery}/redeliver", "Judges a delivery once more")
             .gives::<HookDelivery>(202),
+        get("/apps/{app}/review-app-config", "What is set of review apps").gives::<ReviewAppConfig>(200),
+        patch("/apps/{app}/review-app-config", "Has an app made for each pull request, or none")
+            .takes::<ReviewAppConfigChange>()
+            .gives::<ReviewAppConfig>(200),
+        get("/apps/{app}/review-apps", "The open pull requests and their apps").gives::<Vec<ReviewApp>>(200),
+        post("/apps/{app}/review-apps/{number}/approve", "Lets a commit of a fork be built")
+            .takes::<Approval>()
+            .gives::<ReviewApp>(202),
+        delete("/apps/{app}/review-apps/{number}", "Removes the app of a pull request")
+            .gives::<ReviewApp>(200),
         get("/apps/{app}/webhooks", "Whom the app tells of what").gives::<Vec<Webhook>>(200),
         post("/apps/{app}/webhooks", "Adds a web hook").takes::<NewWebhook>().gives::<Webhook>(201),
         get("/apps/{app}/webhooks/{webhook}", "One web hook").gives::<Webhook>(200),

@@ -13,6 +13,7 @@ use super::history::may;
 use super::mark::Mark;
 use super::page::{Failure, Frame, Here, show};
 use super::release::Question;
+use super::review_apps;
 use super::text::{When, query, short};
 use crate::db::apps::App;
 use crate::db::deliveries::{self, Rows};
@@ -39,6 +40,7 @@ struct Page {
     frame: Frame,
     app: String,
     connection: Option<Connected>,
+    reviews: Vec<review_apps::Line>,
     deliveries: Vec<Shown>,
     can_deploy: bool,
     newest: Option<String>,
@@ -69,6 +71,8 @@ struct Shown {
     commit: Option<String>,
     reason: Option<String>,
     build: Option<i64>,
+    /// Whose build it is, if a review app's.
+    build_of: Option<String>,
     received: When,
     /// It has its verdict, and was more than a ping.
     can_be_redelivered: bool,
@@ -81,6 +85,7 @@ pub(super) async fn page(
     Query(key): Query<Key>,
 ) -> Result<Response, Failure> {
     let connection = connection::of(&platform, &app).await?.map(Connected::from);
+    let reviews = review_apps::lines(&platform, &app).await?;
     let before = key.before.parse().ok();
     let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
     let mut conn = platform.pool.acquire().await?;
@@ -91,11 +96,17 @@ pub(super) async fn page(
     rows.truncate(PAGE);
     let here = format!("/ui/apps/{}/hooks", app.name);
     let last = rows.last().filter(|_| more).map(|row| row.id.to_string());
-    let notice = (key.done == "redeliver").then_some("The web hook is worked on once more.");
+    let notice = match key.done.as_str() {
+        "redeliver" => Some("The web hook is worked on once more."),
+        "approve" => Some("The commit is built now."),
+        "remove-review-app" => Some("The review app is gone."),
+        _ => None,
+    };
     show(&Page {
         frame: Frame::new(&visitor, Here::Apps, format!("Web hooks of {}", app.name)).noting(notice),
         can_deploy: can_deploy && connection.is_some(),
         connection,
+        reviews,
         deliveries: rows.into_iter().map(|row| Shown::from(api::shape(row))).collect(),
         newest: before.is_some().then(|| here.clone()),
         next: last.map(|last| format!("{here}{}", query(&[("before", &last)]))),
@@ -144,6 +155,7 @@ impl From<shapes::HookDelivery> for Shown {
             actor: delivery.actor,
             commit: delivery.commit.as_deref().map(short),
             reason: delivery.reason,
+            build_of: delivery.review_app,
             build: delivery.build.map(|build| build.number),
             received: When::new(delivery.created_at),
         }

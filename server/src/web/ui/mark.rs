@@ -39,6 +39,7 @@ impl Mark {
             Some("failed") => ("failed", "bad"),
             Some("current") => ("current", "calm"),
             Some("ignored") => ("ignored", "calm"),
+            Some("removed") => ("removed", "calm"),
             Some(_) => ("pong", "calm"),
         };
         Self { word, look }

@@ -26,6 +26,7 @@ mod openid;
 mod page;
 mod people;
 mod release;
+mod review_apps;
 pub(crate) mod router;
 mod search;
 mod sign_in;

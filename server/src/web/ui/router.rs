@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::admission::{LARGEST_FORM, admit};
 use super::{
     Ui, access, account, account_secrets, activity, apps, assets, builds, compare, follow, history, hooks,
-    metrics, openid, page, people, release, sign_in, storage, system, teams,
+    metrics, openid, page, people, release, review_apps, sign_in, storage, system, teams,
 };
 use crate::domain::access::Action::{Deploy, Own, Read};
 use crate::openid::OpenId;
@@ -64,6 +64,10 @@ pub(super) fn routes() -> Vec<Route> {
         shown("/ui/apps/{app}/hooks",                          App(Read),   get(hooks::page)),
         shown("/ui/apps/{app}/hooks/{delivery}/redeliver",     App(Deploy), get(hooks::ask)),
         taken("/ui/apps/{app}/hooks/{delivery}/redeliver",     App(Deploy), post(hooks::redeliver)),
+        shown("/ui/apps/{app}/review-apps/{number}/{commit}/approve", App(Deploy), get(review_apps::ask_to_approve)),
+        taken("/ui/apps/{app}/review-apps/{number}/{commit}/approve", App(Deploy), post(review_apps::approve)),
+        shown("/ui/apps/{app}/review-apps/{number}/remove",    App(Deploy), get(review_apps::ask_to_remove)),
+        taken("/ui/apps/{app}/review-apps/{number}/remove",    App(Deploy), post(review_apps::remove)),
         shown("/ui/apps/{app}/access",                         App(Read),   get(access::page)),
         taken("/ui/apps/{app}/access",                         App(Own),    post(access::set)),
         taken("/ui/apps/{app}/access/{user}/remove",           App(Own),    post(access::remove)),

@@ -77,11 +77,14 @@ pub(crate) struct HookDelivery {
     #[serde(rename = "ref")]
     pub(crate) git_ref: Option<String>,
     pub(crate) actor: Option<String>,
-    /// `pong`, `deployed`, `current`, `ignored` or `failed`; null while it is awaited.
+    /// `pong`, `deployed`, `current`, `ignored`, `failed` or `removed`; null while it is awaited.
     pub(crate) verdict: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) commit: Option<String>,
     pub(crate) build: Option<Numbered>,
+    /// The review app whose build it is, if it is one's.
+    #[serde(default)]
+    pub(crate) review_app: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) judged_at: Option<Timestamp>,
 }

@@ -149,10 +149,20 @@ async fn every_page_refuses_every_role_that_is_too_low_and_every_form_that_is_fo
             .iter()
             .zip(["blog", "1", "1", "default"])
             .fold(route.path.to_owned(), |path, (name, value)| path.replace(name, value));
-        let path =
-            ["{session}", "{token}", "{key}", "{person}", "{user}", "{file}", "{delivery}", "{*elsewhere}"]
-                .iter()
-                .fold(path, |path, name| path.replace(name, "x"));
+        let path = [
+            "{session}",
+            "{token}",
+            "{key}",
+            "{person}",
+            "{user}",
+            "{file}",
+            "{delivery}",
+            "{number}",
+            "{commit}",
+            "{*elsewhere}",
+        ]
+        .iter()
+        .fold(path, |path, name| path.replace(name, "x"));
         let nobody = Browser::fresh(&api);
         let answer = nobody.send(route.method.clone(), &path, &[], String::new()).await;
         assert_eq!(
