@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_tests::{App, Browser, Gitea, Hosted, Hub, LONG, Platform, Sink, until, wait_for};
+use slipway_tests::{App, Browser, Gitea, Hosted, Hub, LONG, Lab, Platform, Sink, until, wait_for};
 
 /// One platform and one Gitea for all stories.
 struct Scene {
@@ -274,15 +274,21 @@ fn there_are_as_many_as_there_may_be_and_none_that_nobody_pushes_to() {
     parent.until_gone(second);
 }
 
-#[test]
-fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed() {
+/// A platform that may fetch from this machine, and a folder with the certificate that it trusts.
+fn trusting() -> Option<(tempfile::TempDir, Arc<Platform>)> {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Sink::certificate(folder.path());
-    let Some(hub) = Hub::listen(folder.path(), "ghp_stories") else { return };
-    let start = Platform::with("SLIPWAY_HOOK_CA", authority.display().to_string())
+    let platform = Platform::with("SLIPWAY_HOOK_CA", authority.display().to_string())
         .with("SLIPWAY_HOOK_NETWORKS", "127.0.0.0/8,::1/128")
-        .with("SLIPWAY_HOOK_SEARCH", "1h");
-    let Some(platform) = start.start() else { return };
+        .with("SLIPWAY_HOOK_SEARCH", "1h")
+        .start()?;
+    Some((folder, platform))
+}
+
+#[test]
+fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed() {
+    let Some((folder, platform)) = trusting() else { return };
+    let Some(hub) = Hub::listen(folder.path(), "ghp_stories") else { return };
     let app = platform.app("hubbed").answering("seven");
     let wish = json!({ "url": hub.url(), "provider": "github", "token": "ghp_stories" });
     let made = app.ask("POST", "/connection", Some(wish)).json();
@@ -331,4 +337,46 @@ fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed
     });
     assert_eq!((&late["verdict"], &late["reason"]), (&json!("ignored"), &json!("pull request 7 is closed")));
     assert_eq!(hub.faults(), Vec::<String>::new(), "GitHub's description of its API takes all of it");
+}
+
+#[test]
+fn gitlab_shows_the_review_app_of_a_merge_request_as_a_status_of_its_commit() {
+    let Some((folder, platform)) = trusting() else { return };
+    let lab = Lab::listen(folder.path(), "glpat-stories");
+    let app = platform.app("labbed").answering("merged");
+    let wish = json!({ "url": lab.url(), "provider": "gitlab", "token": "glpat-stories" });
+    let made = app.ask("POST", "/connection", Some(wish)).json();
+    let secret = made["secret"].as_str().expect("a secret").to_owned();
+    app.verb(&["reviewapps:enable"]).ok();
+    lab.push(&app.checkout, &["HEAD:refs/merge-requests/4/head"]);
+    let deliver = |id: &str, action: &str, second: u8| {
+        let body = json!({
+            "object_kind": "merge_request", "user": { "username": "ada" }, "object_attributes": {
+                "iid": 4, "action": action, "title": "Merge me", "source_branch": "merge-me",
+                "source_project_id": 1, "target_project_id": 1, "updated_at": format!("2026-11-27 10:00:{second:02} UTC"),
+            },
+        })
+        .to_string();
+        let headers = [
+            ("X-Gitlab-Event", "Merge Request Hook"),
+            ("X-Gitlab-Event-UUID", id),
+            ("X-Gitlab-Token", &*secret),
+        ];
+        let answer = platform.post("/hooks/gitlab/labbed", &headers, &body).expect("an answer");
+        assert_eq!(answer.status, 202, "{answer:?}");
+    };
+    deliver("1", "open", 1);
+    let told = wait_for("the review app to be told of", LONG, || {
+        lab.told().into_iter().find(|told| told.status["state"] == "success")
+    });
+    assert_eq!((&*told.commit, &told.status["name"]), (&*app.head(), &json!("slipway/labbed-pr-4")));
+    let url = told.status["target_url"].as_str().expect("a link");
+    assert!(url.contains("labbed-pr-4.localhost"), "{url}");
+    let answer = platform.browse("labbed-pr-4", "/").expect("an answer");
+    assert_eq!(answer.body.trim(), "merged");
+    deliver("2", "merge", 2);
+    until("the review app to be gone", LONG, || {
+        platform.ask("GET", "/apps/labbed-pr-4", &platform.admin().token, None).status == 404
+    });
+    assert_eq!(lab.faults(), Vec::<String>::new());
 }
