@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{Instrument, info, info_span, warn};
 
-use super::reach::{self, ReachError};
+use super::reach::{Followed, ReachError};
 use super::watch::Watch;
 use crate::actions::ActionError;
 use crate::actions::builds::{Trigger, Wish};
@@ -171,10 +171,11 @@ impl Case {
             return Ok(Decision::Verdict(Verdict::Failed(full.to_string()), None));
         }
         let repository = self.platform.repository(self.app.id).await.map_err(ReachError::Repository)?;
-        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
-        let found = fetch::look(&repository, &remote, &self.connection.branch).await;
+        let Self { platform, app, connection, .. } = self;
+        let followed = Followed { platform, app, connection, repository: &repository };
+        let found = followed.look().await;
         self.note_look(&found).await?;
-        let Some(head) = found.map_err(ReachError::Fetch)?.head else {
+        let Some(head) = found?.head else {
             let reason = format!("the repository has no branch {}", self.connection.branch);
             return Ok(Decision::Verdict(Verdict::Ignored(reason), None));
         };
@@ -182,9 +183,7 @@ impl Case {
         if let Some(verdict) = self.judged_before(head, latest.as_ref()) {
             return Ok(Decision::Verdict(verdict, Some(head)));
         }
-        let limits = self.limits();
-        let taken = fetch::take(&repository, &remote, (&self.connection.branch, head), &limits).await;
-        let quarantine = taken.map_err(ReachError::Fetch)?;
+        let quarantine = followed.take(head, &self.limits()).await?;
         quarantine.migrate().await.map_err(|error| Trouble::Repository(error.into()))?;
         let commit = repository.commit_info(head).await.map_err(|error| Trouble::Repository(error.into()))?;
         if let Some(reason) = self.not_to_be_deployed(&repository, &commit, latest.as_ref()).await? {
@@ -329,8 +328,8 @@ impl Case {
     }
 
     /// What `hooks:info` shows of the last look.
-    async fn note_look(&self, found: &Result<fetch::Found, fetch::FetchError>) -> sqlx::Result<()> {
-        let trouble = found.as_ref().err().map(fetch::FetchError::said);
+    async fn note_look(&self, found: &Result<fetch::Found, ReachError>) -> sqlx::Result<()> {
+        let trouble = found.as_ref().err().map(ReachError::said);
         let host_key = found.as_ref().ok().and_then(|found| found.host_key.as_deref());
         let mut conn = self.platform.pool.acquire().await?;
         connections::looked(&mut conn, self.app.id, trouble.as_deref(), host_key).await
