@@ -19,6 +19,7 @@ use crate::domain::names::{AppName, ProcessType};
 use crate::drains;
 use crate::git::snapshot::SnapshotLimits;
 use crate::git::{Oid, Repository};
+use crate::hooks::github_app::GithubApp;
 use crate::journal::Journals;
 use crate::local::router::Keeper;
 use crate::pipeline::cancels::Cancels;
@@ -63,6 +64,8 @@ pub(crate) struct Platform {
     pub(crate) attendants: Attendants,
     /// What starts the entries of cron on one machine.
     pub(crate) clock: Clock,
+    /// What lets the platform in at GitHub, where it is an App.
+    pub(crate) github_app: GithubApp,
 }
 
 impl Platform {

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::checkout::Checkout;
+use crate::hub_app::HubApp;
 use crate::parts::Setting;
 use crate::person::Said;
 use crate::tls::Reply;
@@ -18,13 +19,20 @@ pub(crate) const NAME: &str = "ada/blog";
 #[derive(Debug, Clone)]
 pub(crate) struct Forge {
     root: PathBuf,
-    token: String,
+    doorkeeper: Doorkeeper,
+}
+
+/// Who is let in to fetch.
+#[derive(Debug, Clone)]
+pub(crate) enum Doorkeeper {
+    Token(String),
+    App(HubApp),
 }
 
 impl Forge {
-    /// Makes a bare repository in a folder; who fetches from it shows the token as the password.
-    pub(crate) fn new(folder: &Path, token: &str) -> Self {
-        let forge = Self { root: folder.join("repositories"), token: token.to_owned() };
+    /// Makes a bare repository in a folder; who fetches from it shows a token as the password.
+    pub(crate) fn new(folder: &Path, doorkeeper: Doorkeeper) -> Self {
+        let forge = Self { root: folder.join("repositories"), doorkeeper };
         let made = Command::new("git")
             .args(["init", "--quiet", "--bare", "--initial-branch=main"])
             .arg(forge.path())
@@ -60,7 +68,14 @@ impl Forge {
         let sent =
             header("authorization").strip_prefix("Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
         let sent = sent.and_then(|sent| String::from_utf8(sent).ok()).unwrap_or_default();
-        if sent.split_once(':').map(|(_, password)| password) != Some(&self.token) {
+        let lets_in = match (&self.doorkeeper, sent.split_once(':')) {
+            (_, None) => false,
+            (Doorkeeper::Token(token), Some((_, password))) => password == token,
+            (Doorkeeper::App(app), Some((user, token))) => {
+                user == "x-access-token" && app.lets_in(token, "contents", "read") == Some(true)
+            }
+        };
+        if !lets_in {
             let ask = ("WWW-Authenticate".to_owned(), "Basic realm=\"git\"".to_owned());
             return Some(Reply { status: 401, headers: vec![ask], body: Vec::new() });
         }

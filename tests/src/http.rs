@@ -1,6 +1,6 @@
 //! Requests over fresh connections: nothing is shared between two of them, so that each one proves something.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -47,9 +47,12 @@ impl<'a> Ask<'a> {
         let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
         // Some servers keep the connection, whatever they are asked.
         while !is_whole(&bytes) {
-            match stream.read(&mut piece)? {
-                0 => break,
-                read => bytes.extend_from_slice(&piece[..read]),
+            match stream.read(&mut piece) {
+                // The machine stood still for a moment; std goes on by itself only where there is no limit of time.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(0) => break,
+                Ok(read) => bytes.extend_from_slice(&piece[..read]),
             }
         }
         drop(stream.shutdown(Shutdown::Both));

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::checkout::Checkout;
-use crate::forge::Forge;
+use crate::forge::{Doorkeeper, Forge};
+use crate::hub_app::HubApp;
 use crate::openapi::OpenApi;
 use crate::tls::{Listener, Reply};
 
@@ -20,7 +21,7 @@ const DEPLOYMENTS: &str = "/repos/ada/blog/deployments";
 #[derive(Debug, Clone)]
 pub struct Hub {
     pub port: u16,
-    token: String,
+    doorkeeper: Doorkeeper,
     forge: Forge,
     checks: Arc<Mutex<Checks>>,
     made: Arc<Mutex<Vec<Deployment>>>,
@@ -54,12 +55,22 @@ impl Hub {
     /// Listens as `localhost`, with the certificate in `folder`; lets in who has the token. `None`, said to be skipped,
     /// where GitHub's description is not at hand.
     pub fn listen(folder: &Path, token: &str) -> Option<Self> {
+        Self::behind(folder, Doorkeeper::Token(token.to_owned()))
+    }
+
+    /// The same, where no token is let in but those of a GitHub App, whose private key lies in `folder`.
+    pub fn with_app(folder: &Path) -> Option<(Self, HubApp)> {
+        let app = HubApp::new(folder);
+        Some((Self::behind(folder, Doorkeeper::App(app.clone()))?, app))
+    }
+
+    fn behind(folder: &Path, doorkeeper: Doorkeeper) -> Option<Self> {
         let api = Arc::new(OpenApi::of_github()?);
         let listener = Listener::with(folder);
         let hub = Self {
             port: listener.port,
-            token: token.to_owned(),
-            forge: Forge::new(folder, token),
+            forge: Forge::new(folder, doorkeeper.clone()),
+            doorkeeper,
             checks: Arc::default(),
             made: Arc::default(),
             away: Arc::default(),
@@ -108,16 +119,19 @@ impl Hub {
     fn answer(&self, head: &str, body: &[u8]) -> Reply {
         match self.forge.answer(head, body) {
             Some(reply) => reply,
-            None => self.told(head, body).into(),
+            None => {
+                let mut reply = Reply::from(self.told(head, body));
+                if let Doorkeeper::App(app) = &self.doorkeeper {
+                    reply.headers.push(("Date".to_owned(), app.date()));
+                }
+                reply
+            }
         }
     }
 
     fn told(&self, head: &str, body: &[u8]) -> (u16, Value) {
         if self.away.load(Ordering::SeqCst) {
             return (503, json!({}));
-        }
-        if !head.to_ascii_lowercase().contains(&format!("authorization: bearer {}", self.token)) {
-            return (401, json!({ "message": "Bad credentials" }));
         }
         let mut words = head.split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -129,6 +143,9 @@ impl Hub {
         if !faults.is_empty() {
             self.faults.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
             return (422, json!({ "message": "Validation Failed" }));
+        }
+        if let Some(refusal) = self.refusal(bearer(head), path, &body) {
+            return refusal;
         }
         if let Some(of_commit) = path.strip_prefix("/repos/ada/blog/commits/") {
             return self.known(of_commit);
@@ -155,6 +172,34 @@ impl Hub {
         }
     }
 
+    /// What is answered to who may not do it, or asks as the App itself.
+    fn refusal(&self, bearer: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let stranger = Some((401, json!({ "message": "Bad credentials" })));
+        match &self.doorkeeper {
+            Doorkeeper::Token(token) => {
+                if bearer == token {
+                    None
+                } else {
+                    stranger
+                }
+            }
+            Doorkeeper::App(app) => app.answer(path, bearer, body).or_else(|| {
+                let (permission, right) = match path.rsplit('/').next() {
+                    Some("status") => ("statuses", "read"),
+                    Some("check-runs") => ("checks", "read"),
+                    _ => ("deployments", "write"),
+                };
+                match app.lets_in(bearer, permission, right) {
+                    Some(true) => None,
+                    Some(false) => {
+                        Some((403, json!({ "message": "Resource not accessible by integration" })))
+                    }
+                    None => stranger,
+                }
+            }),
+        }
+    }
+
     /// What is known of a commit.
     fn known(&self, of_commit: &str) -> (u16, Value) {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,4 +212,11 @@ impl Hub {
             _ => (404, json!({ "message": "Not Found" })),
         }
     }
+}
+
+/// The token that a request shows.
+fn bearer(head: &str) -> &str {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let shown = lines.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    shown.and_then(|(_, value)| value.strip_prefix("Bearer ")).unwrap_or_default()
 }

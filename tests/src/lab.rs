@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::checkout::Checkout;
-use crate::forge::Forge;
+use crate::forge::{Doorkeeper, Forge};
 use crate::tls::{Listener, Reply};
 
 /// The project by its path, as its API takes it.
@@ -42,7 +42,7 @@ impl Lab {
         let lab = Self {
             port: listener.port,
             token: token.to_owned(),
-            forge: Forge::new(folder, token),
+            forge: Forge::new(folder, Doorkeeper::Token(token.to_owned())),
             told: Arc::default(),
             jobs: Arc::new(Mutex::new(json!([]))),
             faults: Arc::default(),

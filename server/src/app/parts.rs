@@ -113,6 +113,7 @@ impl Parts {
             attendants: Default::default(),
             clock: Default::default(),
             phase_cancels: Default::default(),
+            github_app: Default::default(),
             settings: Arc::new(args),
         };
         let host_key = HostKey::load_or_create(&data.layout().ssh_host_key())?;

@@ -224,7 +224,7 @@ pub(crate) enum Verb {
     /// Show which repository the app is connected to, and what to enter there
     #[command(name = "hooks:info")]
     HooksInfo,
-    /// Change the branch that is followed, or the token
+    /// Change the branch that is followed, the token, or have the GitHub App in its place
     #[command(name = "hooks:set")]
     HooksSet(HooksSet),
     /// Let pushes there deploy by themselves, or not

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::grammar::{HooksConnect, HooksSet, Ledger, OnOff};
 use super::run::Session;
 use super::text::{short, when};
-use crate::domain::hook::Provider;
+use crate::domain::hook::{Access, Provider};
 use crate::domain::names::AppName;
 use crate::web::api::shapes::{Connection, ConnectionChange, HookDelivery, NewConnection};
 
@@ -74,7 +74,9 @@ fn led_to(delivery: &HookDelivery) -> String {
 pub(super) async fn connect(session: &mut Session, args: HooksConnect) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let token = read_token(session, args.token_stdin).await?;
-    let new = NewConnection { url: args.url, provider: args.provider, branch: args.branch, token };
+    let HooksConnect { url, provider, branch, github_app, .. } = args;
+    let access = github_app.then_some(Access::GithubApp);
+    let new = NewConnection { url, provider, branch, access, token };
     let made: Connection = session.client.send(Method::POST, &of(&app, &["connection"]), &new).await?;
     if session.options.json {
         return session.terminal.json(&made).await;
@@ -90,6 +92,12 @@ async fn tell_what_to_enter(session: &mut Session, made: &Connection) -> Result<
         let text =
             format!("\nAdd this key to the repository's deploy keys, to read only:\n    {}", key.trim());
         session.terminal.line(text).await?;
+    }
+    if made.access == Access::GithubApp {
+        session
+            .terminal
+            .line("\nThe platform's GitHub App lets it in: no key and no token are needed.")
+            .await?;
     }
     let secret = made.secret.as_deref().unwrap_or("(shown when it was made)");
     let kind = match made.provider {
@@ -137,6 +145,7 @@ fn facts(found: &Connection) -> Vec<[String; 2]> {
         ("Web hook:", Some(found.hook_url.clone())),
         ("Old secret:", found.old_secret_until.map(|until| format!("counts until {until:.0}"))),
         ("Deploy key:", found.deploy_key.as_ref().map(|key| key.trim().to_owned())),
+        ("Let in by:", (found.access == Access::GithubApp).then(|| "the platform's GitHub App".to_owned())),
         ("Token:", found.has_token.then(|| "set".to_owned())),
         ("Host key:", found.host_key.clone()),
         ("Head:", found.head.as_deref().map(|head| short(head).to_owned())),
@@ -150,11 +159,13 @@ fn facts(found: &Connection) -> Vec<[String; 2]> {
 
 pub(super) async fn set(session: &mut Session, args: HooksSet) -> Result<(), Failure> {
     let token = read_token(session, args.token_stdin).await?;
-    let said = match (&args.branch, &token) {
+    let said = match (&args.branch, args.github_app) {
         (Some(branch), _) => format!("follows {branch}"),
-        (None, _) => "has a new token".to_owned(),
+        (None, true) => "is let in by the platform's GitHub App".to_owned(),
+        (None, false) => "has a new token".to_owned(),
     };
-    let change = ConnectionChange { branch: args.branch, token, ..ConnectionChange::default() };
+    let access = args.github_app.then_some(Access::GithubApp);
+    let change = ConnectionChange { branch: args.branch, access, token, ..ConnectionChange::default() };
     send_change(session, change, &said).await
 }
 

@@ -8,6 +8,7 @@ use slipway_buildpacks::BadLine;
 use url::{Host, Url};
 
 use super::{ServeArgs, Target};
+use crate::domain::github_app::KeyError;
 
 /// Settings with which the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,21 @@ pub(crate) enum ConfigError {
         "SLIPWAY_PASSWORD_SIGN_IN is false and there is no provider, so nobody could sign in at the page: set SLIPWAY_OIDC_ISSUER, or leave passwords on"
     )]
     NoSignIn,
+    #[error(
+        "SLIPWAY_GITHUB_APP_{given} is set without SLIPWAY_GITHUB_APP_{missing}, and a GitHub App has both: set SLIPWAY_GITHUB_APP_{missing} too, or unset the other"
+    )]
+    HalfGithubApp { given: &'static str, missing: &'static str },
+    #[error(
+        "`{0}` in SLIPWAY_GITHUB_APP_ID is not the id of a GitHub App: its settings at GitHub show it as App ID, and beside it the client id"
+    )]
+    GithubAppId(String),
+    #[error("SLIPWAY_GITHUB_APP_KEY names {}, which could not be read: {source}", path.display())]
+    GithubAppKey { path: PathBuf, source: io::Error },
+    #[error(
+        "SLIPWAY_GITHUB_APP_KEY names {}, which cannot be used: {source}. The App's settings at GitHub make such a file: Private keys, Generate a private key",
+        path.display()
+    )]
+    NoGithubAppKey { path: PathBuf, source: KeyError },
 }
 
 impl ServeArgs {
@@ -113,6 +129,7 @@ impl ServeArgs {
         }
         self.build.bases()?;
         self.openid.check()?;
+        self.hooks.github_app.check()?;
         Ok(self.warnings())
     }
 
@@ -204,7 +221,7 @@ pub(crate) fn check_pull_address(registry: &str, apiserver: &Url) -> Result<(), 
 }
 
 /// The host of `host[:port]`; `None` if it is anything else.
-fn host_of(address: &str) -> Option<Host> {
+pub(super) fn host_of(address: &str) -> Option<Host> {
     let url = Url::parse(&format!("http://{address}")).ok()?;
     let bare = url.path() == "/"
         && !address.contains(['/', '?', '#', '@', '\\'])

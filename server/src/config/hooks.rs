@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value;
+use super::{GithubAppSettings, value};
 
 /// Web hooks.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,4 +31,7 @@ pub(crate) struct HookSettings {
     /// How often connected branches are looked at, for pushes that no hook has told of.
     #[arg(id = "hook-search", long = "hook-search", env = "SLIPWAY_HOOK_SEARCH", default_value = "5m", value_parser = value::duration, value_name = "DURATION")]
     pub(crate) search_every: Duration,
+
+    #[command(flatten)]
+    pub(crate) github_app: GithubAppSettings,
 }

@@ -4,6 +4,7 @@
 
 mod check;
 mod doors;
+mod github_app;
 mod hooks;
 mod limits;
 mod openid;
@@ -14,6 +15,7 @@ mod value;
 
 pub(crate) use check::{ConfigError, check_pull_address};
 pub(crate) use doors::{AppsSettings, HttpSettings, SshSettings, TlsFiles};
+pub(crate) use github_app::{GithubAppSettings, OpenTo, Place};
 pub(crate) use hooks::HookSettings;
 pub(crate) use limits::{BuildSettings, LifecycleSettings, LimitSettings, ProcessSettings, RolloutSettings};
 pub(crate) use openid::OpenIdSettings;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
-use super::ConfigError;
+use super::check::host_of;
+use super::{ConfigError, Place};
 
 /// `512MiB`, `2GB` or plain bytes.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
@@ -26,6 +27,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 pub(super) fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(text.to_owned().into())
+}
+
+/// `host` or `host:port`, of HTTPS.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    let help =
+        || "write a host such as github.com, or host:port, without https:// and without a path".to_owned();
+    let host = host_of(text).ok_or_else(help)?.to_string();
+    let port = match text.rsplit_once(':') {
+        Some((_, port)) if !text.ends_with(']') => port.parse().map_err(|_| help())?,
+        _ => 443,
+    };
+    Ok(Place { host: host.trim_matches(['[', ']']).to_owned(), port })
 }
 
 /// Thousandths of a CPU from `0.5` or `500m`.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
-use crate::domain::hook::Provider;
+use crate::domain::hook::{Access, Provider};
 use crate::domain::ids::AppId;
 
 /// Which branch of which repository an app follows, and how it is reached.
@@ -17,6 +17,7 @@ pub(crate) struct Connection {
     pub(crate) watched: Vec<String>,
     /// Until the checks of a commit are good, it is not deployed.
     pub(crate) wait_for_checks: bool,
+    pub(crate) access: Access,
     pub(crate) secret: Vec<u8>,
     /// The secret before this one, while it counts.
     pub(crate) old_secret: Option<Vec<u8>>,
@@ -43,6 +44,7 @@ pub(crate) struct NewConnection<'a> {
     pub(crate) provider: Provider,
     pub(crate) url: &'a str,
     pub(crate) branch: &'a str,
+    pub(crate) access: Access,
     pub(crate) secret: &'a [u8],
     pub(crate) public_key: Option<&'a str>,
     pub(crate) private_key: Option<&'a [u8]>,
@@ -54,7 +56,7 @@ macro_rules! fetch_connection {
         sqlx::query_as!(
             Connection,
             r#"SELECT c.app_id AS "app_id: AppId", c.provider AS "provider: Provider", c.url, c.branch, c.automatic,
-                   c.watched, c.wait_for_checks, c.secret, CASE WHEN c.old_secret_until > now() THEN c.old_secret END AS old_secret,
+                   c.watched, c.wait_for_checks, c.access AS "access: Access", c.secret, CASE WHEN c.old_secret_until > now() THEN c.old_secret END AS old_secret,
                    c.old_secret_until AS "old_secret_until: jiff_sqlx::Timestamp", c.public_key, c.private_key, c.token,
                    c.host_key, c.head, c.looked_at AS "looked_at: jiff_sqlx::Timestamp", c.trouble, c.refused,
                    c.refused_at AS "refused_at: jiff_sqlx::Timestamp", c.created_at AS "created_at: jiff_sqlx::Timestamp",
@@ -98,8 +100,8 @@ pub(crate) async fn to_search(conn: &mut PgConnection) -> sqlx::Result<Vec<Conne
 /// False if the app is connected already.
 pub(crate) async fn add(conn: &mut PgConnection, new: &NewConnection<'_>) -> sqlx::Result<bool> {
     let added = sqlx::query!(
-        "INSERT INTO connections (app_id, provider, url, branch, secret, public_key, private_key, token)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        "INSERT INTO connections (app_id, provider, url, branch, secret, public_key, private_key, token, access)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         new.app_id.0,
         new.provider.as_str(),
         new.url,
@@ -108,6 +110,7 @@ pub(crate) async fn add(conn: &mut PgConnection, new: &NewConnection<'_>) -> sql
         new.public_key,
         new.private_key,
         new.token,
+        new.access.as_str(),
     )
     .execute(conn)
     .await?;
@@ -127,6 +130,8 @@ pub(crate) struct Change<'a> {
     pub(crate) watched: Option<&'a [String]>,
     pub(crate) wait_for_checks: Option<bool>,
     pub(crate) branch: Option<&'a str>,
+    /// A token of one's own takes the GitHub App's place, and the other way round.
+    pub(crate) access: Option<Access>,
     pub(crate) token: Option<&'a [u8]>,
 }
 
@@ -135,7 +140,8 @@ pub(crate) async fn change(conn: &mut PgConnection, app: AppId, change: &Change<
     let changed = sqlx::query!(
         "UPDATE connections SET automatic = coalesce($2, automatic), watched = coalesce($3, watched),
              head = CASE WHEN $4 <> branch THEN NULL ELSE head END, branch = coalesce($4, branch),
-             token = coalesce($5, token), wait_for_checks = coalesce($6, wait_for_checks), updated_at = now()
+             token = CASE WHEN $7 = 'github-app' THEN NULL ELSE coalesce($5, token) END,
+             access = coalesce($7, access), wait_for_checks = coalesce($6, wait_for_checks), updated_at = now()
          WHERE app_id = $1",
         app.0,
         change.automatic,
@@ -143,6 +149,7 @@ pub(crate) async fn change(conn: &mut PgConnection, app: AppId, change: &Change<
         change.branch,
         change.token,
         change.wait_for_checks,
+        change.access.map(Access::as_str),
     )
     .execute(conn)
     .await?;

@@ -24,7 +24,7 @@ pub(crate) struct Due {
     pub(crate) tries: i32,
 }
 
-/// Up to `most` reports that are due: of builds since the app was connected, whose host has a token from us.
+/// Up to `most` reports that are due: of builds since the app was connected, whose host lets us in.
 ///
 /// A report that was refused `tries` times is given up, and so is one of a build that is older than a day.
 pub(crate) async fn due(conn: &mut PgConnection, most: i64, tries: i32) -> sqlx::Result<Vec<Due>> {
@@ -48,7 +48,8 @@ pub(crate) async fn due(conn: &mut PgConnection, most: i64, tries: i32) -> sqlx:
                    END AS state
                FROM builds b
                LEFT JOIN pull_requests p ON p.app_id = b.app_id
-               JOIN connections c ON c.app_id = coalesce(p.parent_id, b.app_id) AND c.token IS NOT NULL AND c.provider <> 'generic'
+               JOIN connections c ON c.app_id = coalesce(p.parent_id, b.app_id)
+                   AND (c.token IS NOT NULL OR c.access = 'github-app') AND c.provider <> 'generic'
                    AND b.created_at >= c.created_at
                LEFT JOIN releases r ON r.build_id = b.id
                LEFT JOIN reports t ON t.build_id = b.id

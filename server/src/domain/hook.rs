@@ -81,6 +81,29 @@ impl Provider {
     }
 }
 
+/// What lets us in at the repository of a connection.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+#[sqlx(type_name = "text", rename_all = "kebab-case")]
+pub(crate) enum Access {
+    /// The deploy key or the token of the connection; at a public repository, nothing.
+    #[default]
+    Own,
+    /// The platform is a GitHub App, which is installed there.
+    GithubApp,
+}
+
+impl Access {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::GithubApp => "github-app",
+        }
+    }
+}
+
 /// What a delivery is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,7 @@ pub(crate) mod blueprint;
 pub(crate) mod build;
 pub(crate) mod cron;
 pub(crate) mod formation;
+pub(crate) mod github_app;
 pub(crate) mod health;
 pub(crate) mod hook;
 pub(crate) mod ids;

@@ -8,16 +8,18 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::address::{Address, Scheme};
+use super::github_app::{AppError, Place};
 use super::secrets::{self, What};
 use super::signature;
 use super::watch::Watch;
 use crate::actions::ActionError;
+use crate::config::OpenTo;
 use crate::db::apps::App;
 use crate::db::connections::{self, Change, Connection, NewConnection};
 use crate::db::deliveries::{self, Again};
 use crate::db::{audit, jobs, reports};
-use crate::domain::access::Principal;
-use crate::domain::hook::Provider;
+use crate::domain::access::{self, Action, Principal};
+use crate::domain::hook::{Access, Provider};
 use crate::domain::ids::DeliveryId;
 use crate::platform::Platform;
 
@@ -32,6 +34,7 @@ pub(crate) struct Wish {
     pub(crate) url: String,
     pub(crate) provider: Option<Provider>,
     pub(crate) branch: Option<String>,
+    pub(crate) access: Access,
     pub(crate) token: Option<SecretString>,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Changes {
     pub(crate) watched: Option<Vec<String>>,
     pub(crate) wait_for_checks: Option<bool>,
     pub(crate) branch: Option<String>,
+    /// A token that is given is gone by, in place of the GitHub App.
+    pub(crate) access: Option<Access>,
     pub(crate) token: Option<SecretString>,
 }
 
@@ -58,6 +63,10 @@ pub(crate) async fn connect(
     address.resolve(&platform.settings.hooks.networks).await.map_err(|error| invalid(&error))?;
     let branch = branch(wish.branch.as_deref().unwrap_or(&app.deploy_branch))?;
     let provider = wish.provider.unwrap_or_else(|| Provider::of_host(&address.host));
+    if wish.access == Access::GithubApp {
+        one_way_in(wish.token.as_ref())?;
+        may_use_the_github_app(platform, principal, provider, &address).await?;
+    }
     let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
     let secret = signature::new_secret();
     let pair = (address.scheme == Scheme::Ssh).then(|| deploy_key(app));
@@ -71,6 +80,7 @@ pub(crate) async fn connect(
         provider,
         url: &url,
         branch: &branch,
+        access: wish.access,
         secret: &sealed_secret,
         public_key: pair.as_ref().map(|(_, public)| public.as_str()),
         private_key: private_key.as_deref(),
@@ -82,7 +92,7 @@ pub(crate) async fn connect(
             "the app is connected already: `hooks:info` shows to what, `hooks:disconnect` ends it".to_owned(),
         ));
     }
-    let detail = json!({ "url": url, "provider": provider, "branch": branch });
+    let detail = json!({ "url": url, "provider": provider, "branch": branch, "access": wish.access });
     audit::note(&mut tx, principal, Some((app.id, &app.name)), "hooks:connect", detail).await?;
     let made = connections::of_app(&mut tx, app.id).await?.ok_or_else(not_connected)?;
     tx.commit().await?;
@@ -99,11 +109,19 @@ pub(crate) async fn change(
         Watch::new(watched).map_err(|error| ActionError::Invalid(error.to_string()))?;
     }
     let branch = changes.branch.as_deref().map(branch).transpose()?;
+    if changes.access == Some(Access::GithubApp) {
+        one_way_in(changes.token.as_ref())?;
+        let now = connections::of_app(&mut *platform.pool.acquire().await?, app.id).await?;
+        let now = now.ok_or_else(not_connected)?;
+        let address = Address::parse(&now.url).map_err(|error| ActionError::Invalid(error.to_string()))?;
+        may_use_the_github_app(platform, principal, now.provider, &address).await?;
+    }
     let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
     let token = changes.token.map(token).transpose()?;
+    let access = changes.access.or(token.as_ref().map(|_| Access::Own));
     let detail = json!({
         "automatic": changes.automatic, "watched": changes.watched, "branch": branch, "token": token.is_some(),
-        "wait_for_checks": changes.wait_for_checks,
+        "wait_for_checks": changes.wait_for_checks, "access": access,
     });
     let token = token.map(|token| secrets::seal(&key, app.id, What::Token, &token));
     let change = Change {
@@ -111,13 +129,14 @@ pub(crate) async fn change(
         watched: changes.watched.as_deref(),
         wait_for_checks: changes.wait_for_checks,
         branch: branch.as_deref(),
+        access,
         token: token.as_deref(),
     };
     let mut tx = platform.pool.begin().await?;
     if !connections::change(&mut tx, app.id, &change).await? {
         return Err(not_connected());
     }
-    if token.is_some() {
+    if access.is_some() {
         reports::try_again(&mut tx, app.id).await?;
     }
     audit::note(&mut tx, principal, Some((app.id, &app.name)), "hooks:set", detail).await?;
@@ -137,13 +156,49 @@ fn can_be_asked(connection: &Connection) -> Result<(), ActionError> {
                 .to_owned(),
         ));
     }
-    if connection.token.is_none() {
+    if connection.token.is_none() && connection.access != Access::GithubApp {
         return Err(ActionError::Invalid(
             "the host is asked for checks with a token: give one with `hooks:set --token-stdin` first"
                 .to_owned(),
         ));
     }
     Ok(())
+}
+
+fn one_way_in(token: Option<&SecretString>) -> Result<(), ActionError> {
+    match token {
+        None => Ok(()),
+        Some(_) => Err(ActionError::Invalid(
+            "either the platform's GitHub App lets it in or a token of your own: leave one of them out"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Whether the GitHub App lets us in there, for whoever asks. It is asked for at once, so that a repository on which it
+/// is not installed is told of here; a host that does not answer just now is asked again by the first look.
+async fn may_use_the_github_app(
+    platform: &Platform,
+    principal: &Principal,
+    provider: Provider,
+    address: &Address,
+) -> Result<(), ActionError> {
+    let hooks = &platform.settings.hooks;
+    let invalid = |error: AppError| ActionError::Invalid(error.to_string());
+    let place = Place::of(&hooks.github_app, provider, address).map_err(invalid)?;
+    // The installation says what the platform may read, not who of its people may.
+    let open = hooks.github_app.open_to == OpenTo::Owners;
+    if !open && access::authorise(principal, None, Action::Administer).is_err() {
+        return Err(ActionError::Invalid(
+            "connecting by the platform's GitHub App takes an admin of the platform, for the App opens every repository on \
+             which it is installed: ask one, or connect with a token or a deploy key"
+                .to_owned(),
+        ));
+    }
+    match platform.github_app.token(hooks, &place).await {
+        Err(error) if !error.may_pass() => Err(invalid(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Puts a new secret in place, which is shown this once; the old one counts for a while.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{Instrument, info, info_span, warn};
 
-use super::reach::{self, ReachError};
+use super::reach::{Followed, ReachError};
 use super::watch::Watch;
 use crate::actions::ActionError;
 use crate::actions::builds::{Trigger, Wish};
@@ -207,23 +207,25 @@ impl Case {
     pub(super) async fn look(&self, name: &str) -> Result<Option<Oid>, Trouble> {
         disk::check(self.platform.data_dir(), self.platform.settings.limits.watermark())?;
         let repository = self.platform.repository(self.app.id).await.map_err(Trouble::Repository)?;
-        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
-        let found = fetch::look(&repository, &remote, name).await;
+        let found = self.followed(&repository).look(name).await;
         self.note_look(&found).await?;
-        Ok(found.map_err(ReachError::Fetch)?.head)
+        Ok(found?.head)
     }
 
     /// Fetches the commit at which `look` has found a ref into a repository of ours, with the checks of a push.
     pub(super) async fn fetch(
         &self,
         repository: &Repository,
-        (name, head): (&str, Oid),
+        place: (&str, Oid),
     ) -> Result<CommitInfo, Trouble> {
-        let remote = reach::remote(&self.platform, &self.app, &self.connection).await?;
-        let taken = fetch::take(repository, &remote, (name, head), &self.limits()).await;
-        let quarantine = taken.map_err(ReachError::Fetch)?;
+        let quarantine = self.followed(repository).take(place, &self.limits()).await?;
         quarantine.migrate().await.map_err(|error| Trouble::Repository(error.into()))?;
+        let (_, head) = place;
         repository.commit_info(head).await.map_err(|error| Trouble::Repository(error.into()))
+    }
+
+    fn followed<'a>(&'a self, repository: &'a Repository) -> Followed<'a> {
+        Followed { platform: &self.platform, app: &self.app, connection: &self.connection, repository }
     }
 
     /// Whether the author asked that nothing be deployed.
@@ -372,8 +374,8 @@ impl Case {
     }
 
     /// What `hooks:info` shows of the last look.
-    async fn note_look(&self, found: &Result<fetch::Found, fetch::FetchError>) -> sqlx::Result<()> {
-        let trouble = found.as_ref().err().map(fetch::FetchError::said);
+    async fn note_look(&self, found: &Result<fetch::Found, ReachError>) -> sqlx::Result<()> {
+        let trouble = found.as_ref().err().map(ReachError::said);
         let host_key = found.as_ref().ok().and_then(|found| found.host_key.as_deref());
         let mut conn = self.platform.pool.acquire().await?;
         connections::looked(&mut conn, self.app.id, trouble.as_deref(), host_key).await

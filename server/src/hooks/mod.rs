@@ -12,6 +12,7 @@
 
 pub(crate) mod address;
 pub(crate) mod connect;
+pub(crate) mod github_app;
 mod judge;
 pub(crate) mod outgoing;
 mod pages;

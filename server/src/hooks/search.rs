@@ -7,7 +7,7 @@ use futures::stream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::reach::{self, ReachError};
+use super::reach::{Followed, ReachError};
 use super::receive::{Receipt, store};
 use crate::db::apps::{self, App};
 use crate::db::connections::{self, Connection};
@@ -103,9 +103,8 @@ async fn look(platform: &Platform, connection: &Connection) -> Result<(), ReachE
 
 async fn ask(platform: &Platform, app: &App, connection: &Connection) -> Result<fetch::Found, ReachError> {
     let repository = platform.repository(app.id).await.map_err(ReachError::Repository)?;
-    let remote = reach::remote(platform, app, connection).await?;
     let name = format!("refs/heads/{}", connection.branch);
-    Ok(fetch::look(&repository, &remote, &name).await?)
+    Followed { platform, app, connection, repository: &repository }.look(&name).await
 }
 
 /// Has the branch looked at because a person asks for it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
@@ -11,10 +11,12 @@ use crate::crypto::CryptoError;
 use crate::db::apps::App;
 use crate::db::connections::Connection;
 use crate::db::reports::Due;
-use crate::domain::hook::Provider;
+use crate::domain::hook::{Access, Provider};
 use crate::domain::names::AppName;
 use crate::hooks::address::{Address, AddressError, Scheme};
-use crate::hooks::{outgoing, token_of};
+use crate::hooks::github_app::{AppError, Place};
+use crate::hooks::outgoing::{self, ClientError};
+use crate::hooks::token_of;
 use crate::platform::Platform;
 
 /// For a host to take a report.
@@ -24,6 +26,10 @@ const LONGEST: usize = 140;
 /// Bytes of an answer that are read.
 const LARGEST: usize = 1024 * 1024;
 
+/// What a GitHub App has to be given for all that is done at a repository.
+const APP_RIGHTS: &str =
+    "Deployments (read and write), and Checks and Commit statuses (read) where they are waited for";
+
 /// Why a host was not told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
@@ -31,6 +37,13 @@ pub(crate) enum ReportError {
     Address(#[from] AddressError),
     #[error("{host} answers {status} with this token: it needs {right}")]
     Denied { host: String, status: StatusCode, right: &'static str },
+    #[error(
+        "{host} answers {status} to the platform's GitHub App: it needs the permissions {APP_RIGHTS}, in its settings \
+         there, and who owns the repository has to accept them at the installation"
+    )]
+    AppDenied { host: String, status: StatusCode },
+    #[error(transparent)]
+    App(#[from] AppError),
     #[error("{host} answered {status}")]
     Refused { host: String, status: StatusCode },
     #[error("{0} answered with something else than its API does")]
@@ -50,8 +63,18 @@ impl ReportError {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Address(error) => matches!(error, AddressError::Unknown(_)),
+            Self::App(error) => error.may_pass(),
             Self::Refused { .. } | Self::Garbled(_) | Self::Unreachable(_) | Self::Database(_) => true,
-            Self::Denied { .. } | Self::Authorities | Self::Crypto(_) => false,
+            Self::Denied { .. } | Self::AppDenied { .. } | Self::Authorities | Self::Crypto(_) => false,
+        }
+    }
+}
+
+impl From<ClientError> for ReportError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Address(error) => Self::Address(error),
+            ClientError::Authorities => Self::Authorities,
         }
     }
 }
@@ -64,8 +87,14 @@ pub(crate) struct Host {
     base: String,
     /// `ada/blog`.
     pub(super) repository: String,
-    token: SecretString,
+    way_in: WayIn,
     client: Client,
+    platform: Platform,
+}
+
+enum WayIn {
+    Token(SecretString),
+    GithubApp(Place),
 }
 
 /// What is told.
@@ -104,18 +133,21 @@ impl Host {
         let port = if address.scheme == Scheme::Https { address.port } else { 443 };
         let (name, base) = api(connection.provider, &address.host, port);
         let hooks = &platform.settings.hooks;
-        let mut client = outgoing::client(hooks, (&name, port), ANSWER).await?;
-        let authorities = outgoing::authorities(hooks).await.map_err(|_| ReportError::Authorities)?;
-        if let Some(certificates) = authorities {
-            client = client.tls_certs_only(certificates);
-        }
+        let client = outgoing::api_client(hooks, (&name, port), ANSWER).await?;
+        let way_in = match connection.access {
+            Access::Own => WayIn::Token(token_of(platform, app, connection)?.unwrap_or_default()),
+            Access::GithubApp => {
+                WayIn::GithubApp(Place::of(&hooks.github_app, connection.provider, &address)?)
+            }
+        };
         Ok(Self {
             provider: connection.provider,
             base,
             repository: address.path.trim_start_matches('/').trim_end_matches(".git").to_owned(),
-            token: token_of(platform, app, connection)?.unwrap_or_default(),
-            client: client.build().map_err(|_| ReportError::Authorities)?,
+            way_in,
+            client,
             name,
+            platform: platform.clone(),
         })
     }
 
@@ -191,7 +223,7 @@ impl Host {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, ReportError> {
-        match self.call(self.request(Method::POST, path).json(body)).await {
+        match self.call(Method::POST, path, Some(body)).await {
             // A transition that the host has had already, as GitLab puts it.
             Err(ReportError::Refused { status: StatusCode::BAD_REQUEST, .. })
                 if self.provider == Provider::Gitlab =>
@@ -203,19 +235,49 @@ impl Host {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, ReportError> {
-        self.call(self.request(Method::GET, path)).await
+        self.call(Method::GET, path, None).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ReportError> {
+        let place = match &self.way_in {
+            WayIn::Token(token) => return self.ask(method, path, body, token).await,
+            WayIn::GithubApp(place) => place,
+        };
+        let (app, hooks) = (&self.platform.github_app, &self.platform.settings.hooks);
+        let token = app.token(hooks, place).await?;
+        match self.ask(method.clone(), path, body, &token).await {
+            // It may have been revoked before its time, or be older than what it may do now.
+            Err(ReportError::Denied { .. }) => app.forget(place, &token).await,
+            other => return other,
+        }
+        let token = app.token(hooks, place).await?;
+        match self.ask(method, path, body, &token).await {
+            // A token that has just been made may not be known everywhere yet.
+            Err(ReportError::Denied { host, status: StatusCode::UNAUTHORIZED, .. }) => {
+                Err(AppError::NotLetIn(host).into())
+            }
+            Err(ReportError::Denied { host, status, .. }) => Err(ReportError::AppDenied { host, status }),
+            other => other,
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        token: &SecretString,
+    ) -> Result<Value, ReportError> {
+        let mut request = self
+            .client
             .request(method, format!("{}{path}", self.base))
-            .bearer_auth(self.token.expose_secret())
-            .header("Accept", "application/json")
-    }
-
-    async fn call(&self, request: RequestBuilder) -> Result<Value, ReportError> {
+            .bearer_auth(token.expose_secret())
+            .header("Accept", "application/json");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let unreachable = |_| ReportError::Unreachable(self.name.clone());
-        let mut answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         let host = self.name.clone();
         match status {
@@ -225,19 +287,14 @@ impl Host {
             _ if status.is_success() => {}
             _ => return Err(ReportError::Refused { host, status }),
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > LARGEST {
-                return Err(ReportError::Refused { host, status });
-            }
-        }
+        let bytes = outgoing::read(answer, LARGEST).await.map_err(unreachable)?;
+        let bytes = bytes.ok_or(ReportError::Refused { host, status })?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 }
 
 /// The host of the API, and where it begins.
-fn api(provider: Provider, host: &str, port: u16) -> (String, String) {
+pub(crate) fn api(provider: Provider, host: &str, port: u16) -> (String, String) {
     let at = |path: &str| match port {
         443 => format!("https://{host}{path}"),
         port => format!("https://{host}:{port}{path}"),

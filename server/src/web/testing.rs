@@ -100,6 +100,7 @@ impl TestApi {
             attendants: Default::default(),
             clock: Default::default(),
             phase_cancels: Default::default(),
+            github_app: Default::default(),
             settings: Arc::new(settings),
         };
         let gate = Gate::new(services(platform.clone(), None), Vec::new());

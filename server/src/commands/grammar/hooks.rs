@@ -29,11 +29,14 @@ pub(crate) struct HooksConnect {
     /// Read a token that may read the repository from standard input
     #[arg(long)]
     pub(crate) token_stdin: bool,
+    /// Let the platform in as the GitHub App that it is: no deploy key, no token
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub(crate) github_app: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
-#[command(group(clap::ArgGroup::new("changed").required(true).multiple(true).args(["branch", "token_stdin"])))]
+#[command(group(clap::ArgGroup::new("changed").required(true).multiple(true).args(["branch", "token_stdin", "github_app"])))]
 pub(crate) struct HooksSet {
     /// The branch that is followed
     #[arg(short, long)]
@@ -41,6 +44,9 @@ pub(crate) struct HooksSet {
     /// Read a new token from standard input
     #[arg(long)]
     pub(crate) token_stdin: bool,
+    /// Let the platform in as the GitHub App that it is, in place of the token
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub(crate) github_app: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -34,7 +34,7 @@ pub(crate) use fault::{Fault, PackError};
 pub(in crate::git) use pack::check_fetched;
 pub(crate) use pack::take_pack;
 pub(crate) use quarantine::PREFIX as QUARANTINE_PREFIX;
-pub(in crate::git) use quarantine::Quarantine;
+pub(crate) use quarantine::Quarantine;
 pub(crate) use reply::Reply;
 pub(crate) use report::{RefOutcome, RefResult, all_or_nothing};
 pub(crate) use request::{Command, Request, RequestError, read_request};

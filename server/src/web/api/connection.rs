@@ -40,8 +40,9 @@ pub(in crate::web) async fn connect(
     Extension(principal): Extension<Principal>,
     Body(new): Body<shapes::NewConnection>,
 ) -> Result<(StatusCode, Json<shapes::Connection>), ApiError> {
-    let shapes::NewConnection { url, provider, branch, token } = new;
-    let wish = Wish { url, provider, branch, token: token.map(SecretString::from) };
+    let shapes::NewConnection { url, provider, branch, access, token } = new;
+    let access = access.unwrap_or_default();
+    let wish = Wish { url, provider, branch, access, token: token.map(SecretString::from) };
     let (made, secret) = connect::connect(&platform, &app, &principal, wish).await?;
     Ok((StatusCode::CREATED, Json(shape(&platform, &app, made, Some(secret)))))
 }
@@ -52,9 +53,9 @@ pub(in crate::web) async fn change(
     Extension(principal): Extension<Principal>,
     Body(change): Body<shapes::ConnectionChange>,
 ) -> Result<Json<shapes::Connection>, ApiError> {
-    let shapes::ConnectionChange { automatic, watched, wait_for_checks, branch, token } = change;
-    let changes =
-        Changes { automatic, watched, wait_for_checks, branch, token: token.map(SecretString::from) };
+    let shapes::ConnectionChange { automatic, watched, wait_for_checks, branch, access, token } = change;
+    let token = token.map(SecretString::from);
+    let changes = Changes { automatic, watched, wait_for_checks, branch, access, token };
     let changed = connect::change(&platform, &app, &principal, changes).await?;
     Ok(Json(shape(&platform, &app, changed, None)))
 }
@@ -96,6 +97,7 @@ fn shape(
         secret: secret.map(|secret| secret.expose_secret().to_owned()),
         old_secret_until: connection.old_secret.and(connection.old_secret_until).map(at),
         deploy_key: connection.public_key,
+        access: connection.access,
         has_token: connection.token.is_some(),
         host_key: connection.host_key.as_deref().map(fingerprint),
         head: connection.head,

@@ -18,6 +18,7 @@ use super::text::{When, query, short};
 use crate::db::apps::App;
 use crate::db::deliveries::{self, Rows};
 use crate::domain::access::Action;
+use crate::domain::hook::Access;
 use crate::hooks::connect;
 use crate::platform::Platform;
 use crate::web::api::{connection, deliveries as api, shapes};
@@ -52,6 +53,7 @@ struct Connected {
     /// Whose web hooks they are, such as `GitHub`.
     host: &'static str,
     state: Mark,
+    by_github_app: bool,
     about: shapes::Connection,
     watched: Option<String>,
     head: Option<String>,
@@ -119,6 +121,7 @@ impl From<shapes::Connection> for Connected {
         Self {
             host: about.provider.title(),
             state: state(&about),
+            by_github_app: about.access == Access::GithubApp,
             watched: (!about.watched.is_empty()).then(|| about.watched.join(" ")),
             head: about.head.as_deref().map(short),
             looked: about.looked_at.map(When::new),

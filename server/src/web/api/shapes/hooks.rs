@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Numbered;
-use crate::domain::hook::Provider;
+use crate::domain::hook::{Access, Provider};
 
 /// Which branch of which repository an app follows.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,9 @@ pub(crate) struct Connection {
     pub(crate) old_secret_until: Option<Timestamp>,
     /// To be added to the repository's deploy keys.
     pub(crate) deploy_key: Option<String>,
+    /// What lets the platform in there: `own`, the deploy key or the token; or `github-app`, which the platform is.
+    #[serde(default)]
+    pub(crate) access: Access,
     pub(crate) has_token: bool,
     /// By which key the SSH host has shown itself when it was met first.
     pub(crate) host_key: Option<String>,
@@ -51,6 +54,8 @@ pub(crate) struct NewConnection {
     pub(crate) url: String,
     pub(crate) provider: Option<Provider>,
     pub(crate) branch: Option<String>,
+    /// `github-app` where the platform is a GitHub App that is installed on the repository; else `own`.
+    pub(crate) access: Option<Access>,
     /// For an address of https.
     pub(crate) token: Option<String>,
 }
@@ -62,6 +67,8 @@ pub(crate) struct ConnectionChange {
     pub(crate) watched: Option<Vec<String>>,
     pub(crate) wait_for_checks: Option<bool>,
     pub(crate) branch: Option<String>,
+    /// `github-app` drops the token; a token that is given means `own`.
+    pub(crate) access: Option<Access>,
     pub(crate) token: Option<String>,
 }
 
