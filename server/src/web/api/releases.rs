@@ -47,7 +47,15 @@ pub(in crate::web) async fn list(
 pub(in crate::web) struct InfoQuery {
     /// Seconds.
     #[serde(default)]
-    wait: u64,
+    wait: i64,
+}
+
+impl InfoQuery {
+    fn wait(&self) -> Result<Duration, ApiError> {
+        let seconds = u64::try_from(self.wait)
+            .map_err(|_| ApiError::InvalidParams("wait is a number of seconds, from 0".to_owned()))?;
+        Ok(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    }
 }
 
 pub(in crate::web) async fn info(
@@ -58,7 +66,7 @@ pub(in crate::web) async fn info(
     Query(query): Query<InfoQuery>,
 ) -> Result<Json<shapes::Release>, ApiError> {
     let pool = &platform.pool;
-    let end = Instant::now() + Duration::from_secs(query.wait).min(LONGEST_WAIT);
+    let end = Instant::now() + query.wait()?;
     let mut news = platform.rollouts.news(app.id);
     let mut release = find(pool, &app, &which, &doors).await?;
     while release.status == "pending" && release.output_stream_url.is_none() && Instant::now() < end {
