@@ -95,12 +95,10 @@ impl<'a> Course<'a> {
     /// Takes in what the Deployment has changed to, which can end its course but tells nothing of troubles; a line for the
     /// transcript, where it is the last.
     pub(super) fn hear(&mut self, cluster: &Cluster, live: &Deployment) -> Result<Option<String>, Halt> {
-        let now = Instant::now();
-        self.heard = Some(now);
+        self.heard = Some(Instant::now());
         match rule::judge(live, None, &self.watched.pin) {
             Verdict::Done(progress) => {
-                self.complete_since.get_or_insert(now);
-                // Whether it has settled, its pods tell.
+                // Whether it has settled, its pods tell, from the first look on that finds it complete.
                 self.done |= self.watched.settle.is_zero();
                 Ok(self.done.then(|| self.news(&self.count(progress))).flatten())
             }
