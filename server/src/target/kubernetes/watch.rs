@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// An API server that takes long to answer has much to do, with rollouts of ours perhaps: so much longer than a look has
 /// taken is the pause before the next, but no longer than this.
 const PAUSE_PER_LOOK: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// A Secret that was written a moment ago may not have reached the kubelet.
 const CONFIG_GRACE: Duration = Duration::from_secs(5);
 
