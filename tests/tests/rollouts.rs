@@ -64,6 +64,16 @@ fn a_process_may_take_its_time_to_start() {
 }
 
 #[test]
+fn who_waits_for_a_release_is_answered_when_it_has_ended() {
+    let Some(app) = misbehaving("awaited", "slow") else { return };
+    let mut push = app.start_push(Door::Ssh, &["main"]);
+    push.until_says("Launching v2");
+    assert_eq!(app.release(2)["status"], "pending");
+    assert_eq!(app.get("/releases/2?wait=30")["status"], "succeeded");
+    push.end().ok();
+}
+
+#[test]
 fn all_process_types_move_or_none() {
     let Some(platform) = Platform::shared() else { return };
     let app = platform.app("all-or-none").answering("good");

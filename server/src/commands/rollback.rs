@@ -11,8 +11,9 @@ use super::run::Session;
 use crate::domain::names::AppName;
 use crate::web::api::shapes::{NewRelease, Release, WhichRelease};
 
-/// How often a release is asked for while it is on its way.
-const POLL: Duration = Duration::from_millis(300);
+/// Pause between two questions for a release on its way, each of which the server may leave open for so many seconds.
+const PAUSE: Duration = Duration::from_millis(300);
+const WAIT_SECONDS: u64 = 20;
 /// How long a verb waits for a release; it goes on without the verb.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
@@ -56,28 +57,22 @@ pub(super) async fn announce_and_wait(
     version: i64,
 ) -> Result<(), Failure> {
     session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
-    show_phase(session, app, version).await?;
-    let release = ended(session, app, version).await?;
+    let release = shown(session, app, version).await?;
     let word = if release.status == "succeeded" { "done" } else { "failed" };
     session.terminal.line(format!("{word}, v{version}")).await?;
     refuse_failed(session, app, &release, kept).await
 }
 
-/// Prints what the release phase writes, as it comes; nothing if there is none.
-async fn show_phase(session: &mut Session, app: &AppName, version: i64) -> Result<(), Failure> {
-    let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
-    let begun = Instant::now();
-    let mut release: Release = session.client.get(&one).await?;
-    while release.status == "pending" && release.output_stream_url.is_none() && begun.elapsed() < PATIENCE {
-        tokio::time::sleep(POLL).await;
-        release = session.client.get(&one).await?;
-    }
+/// The release once it is no longer on its way; what its release phase writes is printed as it comes.
+async fn shown(session: &mut Session, app: &AppName, version: i64) -> Result<Release, Failure> {
+    let release = until(session, app, version, |release| release.output_stream_url.is_some()).await?;
     if release.output_stream_url.is_none() {
-        return Ok(());
+        return Ok(release);
     }
     session.terminal.line("running its release phase").await?;
     let text = path(&["apps", app.as_str(), "releases", &version.to_string(), "output"]);
-    super::output::print(session, &text, &Reading { offset: 0, no_follow: false }).await
+    super::output::print(session, &text, &Reading { offset: 0, no_follow: false }).await?;
+    ended(session, app, version).await
 }
 
 /// Waits for a release that brings its own code, with `doing... done, v12` around the wait; the release. One that failed
@@ -89,11 +84,12 @@ pub(super) async fn follow(
     version: i64,
 ) -> Result<Release, Failure> {
     let quiet = session.options.json;
-    if !quiet {
+    let release = if quiet {
+        ended(session, app, version).await?
+    } else {
         session.terminal.bytes(format!("{doing}... ").as_bytes()).await?;
-        show_phase(session, app, version).await?;
-    }
-    let release = ended(session, app, version).await?;
+        shown(session, app, version).await?
+    };
     let word = if release.status == "succeeded" { "done" } else { "failed" };
     if !quiet {
         session.terminal.line(format!("{word}, v{version}")).await?;
@@ -132,14 +128,24 @@ async fn refuse_failed(
 
 /// The release once it is no longer on its way.
 async fn ended(session: &Session, app: &AppName, version: i64) -> Result<Release, Failure> {
+    until(session, app, version, |_| false).await
+}
+
+/// The release once it is no longer on its way, or `is_enough`.
+async fn until(
+    session: &Session,
+    app: &AppName,
+    version: i64,
+    is_enough: impl Fn(&Release) -> bool,
+) -> Result<Release, Failure> {
     let one = path(&["apps", app.as_str(), "releases", &version.to_string()]);
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        let release: Release = session.client.get(&one).await?;
-        if release.status != "pending" {
+        let release: Release = session.client.get(&format!("{one}?wait={WAIT_SECONDS}")).await?;
+        if release.status != "pending" || is_enough(&release) {
             return Ok(release);
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Err(Failure::refused(format!(
         "v{version} is still on its way after {} minutes, and goes on: `{}` tells how it ends",

@@ -231,6 +231,7 @@ async fn succeed(
     let mut told = super::formation::introduce(&mut tx, app, &locked, release).await?;
     told.extend(super::cron::put_in_force(&mut tx, app, release).await?);
     tx.commit().await?;
+    platform.rollouts.tell(app.id);
     platform.clock.wake();
     metrics::counter!(RELEASES_TOTAL, "status" => ReleaseStatus::Succeeded.as_str()).increment(1);
     events::note(platform, &app.name, events::API, format!("Release v{} is live", release.version)).await;
@@ -263,6 +264,7 @@ async fn fail(platform: &Platform, release: &Release, reason: String) -> anyhow:
     let mut conn = platform.pool.acquire().await?;
     let _ended_already_if_lost =
         releases::end(&mut conn, release.id, ReleaseStatus::Failed, Some(&reason)).await?;
+    platform.rollouts.tell(release.app_id);
     Ok(Rolled::Failed(reason))
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn before(
             let kind = BatchKind::Release;
             let new = NewBatch { app: app.id, release: release.id, kind, command: &command };
             let id = batches::insert(&mut conn, &new).await?;
+            platform.rollouts.tell(app.id);
             batches::by_id(&mut conn, id).await?.ok_or(sqlx::Error::RowNotFound)?
         }
     };

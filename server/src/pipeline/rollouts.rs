@@ -4,6 +4,8 @@
 //! it interrupts it. The exception is a config change, which takes up the code of a push in flight: interrupting that
 //! push would report it as rejected although its code goes live, so a config change waits for it.
 //!
+//! Who waits for how a release goes is woken, and then asks the database.
+//!
 //! The races: a newer release may announce itself before the older one has begun (the mark is kept, so the older one
 //! finds itself overtaken at once), and an interrupted rollout may still be letting go (the turn is a lock, held until it
 //! has).
@@ -36,6 +38,7 @@ pub(crate) struct Rollouts {
 struct Slot {
     turn: Arc<tokio::sync::Mutex<()>>,
     newest: watch::Sender<Newest>,
+    news: watch::Sender<()>,
 }
 
 /// The newest versions that have announced themselves.
@@ -91,9 +94,23 @@ impl Rollouts {
         Turn { version: seen.code.max(seen.config), kind: Kind::Config, newest, _turn: turn }
     }
 
+    /// A release of the app has ended, or a phase of one has begun: call it once that is committed.
+    pub(crate) fn tell(&self, app: AppId) {
+        self.slot(app).news.send_replace(());
+    }
+
+    /// Changes whenever the app's releases have news; register before you read what they are.
+    pub(crate) fn news(&self, app: AppId) -> watch::Receiver<()> {
+        self.slot(app).news.subscribe()
+    }
+
     fn slot(&self, app: AppId) -> Arc<Slot> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Slot { turn: Arc::default(), newest: watch::channel(Newest::default()).0 };
+        let new = || Slot {
+            turn: Arc::default(),
+            newest: watch::channel(Newest::default()).0,
+            news: watch::channel(()).0,
+        };
         Arc::clone(apps.entry(app).or_insert_with(|| Arc::new(new())))
     }
 }

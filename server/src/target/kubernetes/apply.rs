@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
@@ -32,25 +32,40 @@ pub(super) async fn everything(
     blueprint: Blueprint<'_>,
     fence: i64,
 ) -> Result<Vec<Watched>, Fault> {
-    for secret in blueprint.env_secret().iter().chain(&blueprint.pull_secret()) {
-        cluster.apply(&secret.name_any(), secret).await?;
-    }
-    if let Some(web) = blueprint.workload.processes.iter().find(|process| process.name.is_web()) {
-        let service = blueprint.service(web);
-        let name = service.name_any();
-        fenced(cluster, &name, live.service.clone(), fence, |_| service.clone()).await?;
-    }
+    // Pods need both from their first moment on.
+    let (secrets, service) =
+        join(secrets(cluster, blueprint), service(cluster, live, blueprint, fence)).await;
+    secrets.and(service)?;
     let writes = blueprint.workload.processes.iter().map(|process| async {
         let name = objects::deployment_name(&blueprint.workload.app, &process.name);
         let autoscaled = live.autoscaled.contains(&name);
         let make =
             |found: Option<&Deployment>| blueprint.deployment(process, replicas(process, found, autoscaled));
-        let written = fenced(cluster, &name, live.deployments.get(&name).cloned(), fence, make).await?;
+        let found = live.owned.deployments.get(&name).cloned();
+        let written = fenced(cluster, &name, found, fence, make).await?;
         Ok(watched(&blueprint, process, &written))
     });
     let watched = join_all(writes).await.into_iter().collect::<Result<_, _>>()?;
     autoscaler::everything(cluster, live, blueprint, fence).await?;
     Ok(watched)
+}
+
+async fn secrets(cluster: &Cluster, blueprint: Blueprint<'_>) -> Result<(), Fault> {
+    let secrets: Vec<_> = blueprint.env_secret().into_iter().chain(blueprint.pull_secret()).collect();
+    let writes = secrets.iter().map(|secret| async {
+        let name = secret.name_any();
+        cluster.apply(&name, secret).await.map(drop)
+    });
+    join_all(writes).await.into_iter().collect()
+}
+
+async fn service(cluster: &Cluster, live: &Live, blueprint: Blueprint<'_>, fence: i64) -> Result<(), Fault> {
+    let mut processes = blueprint.workload.processes.iter();
+    let Some(web) = processes.find(|process| process.name.is_web()) else { return Ok(()) };
+    let service = blueprint.service(web);
+    let name = service.name_any();
+    let found = live.owned.services.get(&name).cloned();
+    fenced(cluster, &name, found, fence, |_| service.clone()).await.map(drop)
 }
 
 /// Deletes the object unless its version is above the fence, and only in the state in which that was seen. Gone already

@@ -29,10 +29,10 @@ pub(super) async fn everything(
     let wanted: Vec<_> = wanted.collect();
     for object in &wanted {
         let name = object.name_any();
-        apply::fenced(cluster, &name, live.autoscalers.get(&name).cloned(), fence, |_| object.clone())
+        apply::fenced(cluster, &name, live.owned.autoscalers.get(&name).cloned(), fence, |_| object.clone())
             .await?;
     }
-    for (name, found) in &live.autoscalers {
+    for (name, found) in &live.owned.autoscalers {
         if wanted.iter().all(|object| object.name_any() != *name) {
             apply::delete(cluster, found, fence).await?;
         }

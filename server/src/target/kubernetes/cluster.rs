@@ -102,7 +102,7 @@ pub(super) struct Cluster {
     /// The apiserver's.
     address: String,
     namespace: String,
-    /// For the logs of pods.
+    /// For requests that do not end.
     pub(super) lanes: Lanes,
 }
 
@@ -145,8 +145,8 @@ impl Cluster {
         &self.client
     }
 
-    /// A place for a log that is followed.
-    pub(super) async fn place_for_a_log(&self) -> Result<Place, ConnectError> {
+    /// A place for a log that is followed, or for a watch.
+    pub(super) async fn place_to_listen(&self) -> Result<Place, ConnectError> {
         self.lanes.place(&self.client).await
     }
 

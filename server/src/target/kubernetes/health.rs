@@ -18,7 +18,7 @@ const AT_ONCE: usize = 8;
 /// What each verb of the platform needs, per namespace: API group, resource, subresource, verbs. The same as
 /// `deploy/kubernetes/rbac.yaml`.
 const RIGHTS: &[(&str, &str, &str, &[&str])] = &[
-    ("apps", "deployments", "", &["get", "list", "create", "patch", "delete"]),
+    ("apps", "deployments", "", &["get", "list", "watch", "create", "patch", "delete"]),
     ("apps", "replicasets", "", &["list"]),
     ("", "pods", "", &["get", "list", "watch", "create", "patch", "delete"]),
     ("", "pods", "attach", &["get", "create"]),

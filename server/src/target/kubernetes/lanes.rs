@@ -1,8 +1,9 @@
-//! Connections that logs share.
+//! Connections that logs and the watches of rollouts share.
 //!
-//! A log that is followed is a request that does not end. Over HTTP/1.1 each would keep a connection of its own, with
-//! its TLS and its buffers; the logs of a thousand pods would take more memory than all the rest of the server. So they
-//! go over a few connections of HTTP/2, apart from all other requests, which a full connection would hold up.
+//! A log that is followed is a request that does not end, and so is a watch. Over HTTP/1.1 each would keep a connection
+//! of its own, with its TLS and its buffers; the logs of a thousand pods would take more memory than all the rest of the
+//! server. So they go over a few connections of HTTP/2, apart from all other requests, which a full connection would
+//! hold up.
 //!
 //! Where HTTP/2 is not spoken, by what stands before the API server perhaps, each has a connection as before.
 
@@ -21,7 +22,7 @@ use tower::{BoxError, ServiceBuilder};
 
 use super::cluster::{ConnectError, REQUEST_TIMEOUT};
 
-/// Logs on one connection: an API server allows 100 requests on each.
+/// Logs and watches on one connection: an API server allows 100 requests on each.
 const PLACES: usize = 64;
 /// Bytes that may be on their way, of one log and of one connection: a log that is written to the disk slowly holds up
 /// its neighbours no sooner than this is full.
@@ -39,7 +40,7 @@ pub(super) struct Lanes {
 
 struct Inner {
     config: Config,
-    /// Asked for once the first log is followed: the cluster may be down when the server starts.
+    /// Asked for with the first of them: the cluster may be down when the server starts.
     spoken: OnceCell<Version>,
     lanes: Mutex<Vec<Lane>>,
 }
@@ -60,7 +61,7 @@ impl Lanes {
         Self { inner: Arc::new(Inner { config, spoken: OnceCell::new(), lanes: Mutex::default() }) }
     }
 
-    /// A place for one log; `otherwise` is who asks where connections cannot be shared. An error says that the API server
+    /// A place for one log or watch; `otherwise` is who asks where connections cannot be shared. An error says that the API server
     /// does not answer.
     pub(super) async fn place(&self, otherwise: &Client) -> Result<Place, ConnectError> {
         match *self.inner.spoken.get_or_try_init(|| self.ask()).await? {

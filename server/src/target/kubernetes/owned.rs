@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Secret, Service};
-use kube::ResourceExt;
+use tokio::time::Instant;
+use tracing::debug;
 
 use super::KubernetesTarget;
 use super::apply;
 use super::cluster::Fault;
 use super::cron;
 use super::halt::{self, Halt};
-use super::live::{self, Live};
+use super::live::{Live, Owned};
 use super::manifest::Blueprint;
 use super::objects;
 use super::watch::{self, Patience};
@@ -27,10 +26,12 @@ impl KubernetesTarget {
         previous: Option<&Workload>,
         transcript: &Transcript,
     ) -> Result<(), RolloutError> {
+        let began = Instant::now();
         let live = Live::survey(&self.cluster, &self.platform, next, next.version).await?;
+        debug!(ms = began.elapsed().as_millis(), "Looked at what is there");
         // Boxed, as are the ways on from here: a rollout is the deepest of all futures, and a thread's stack has an end.
         match Box::pin(self.put_in_place(next, &live, transcript)).await {
-            Ok(()) => Ok(Box::pin(self.prune(next, previous)).await?),
+            Ok(()) => Ok(Box::pin(self.prune(next, previous, &live.owned)).await?),
             Err(Halt::Fault(fault @ (Fault::Newer | Fault::Unreachable { .. }))) => Err(fault.into()),
             Err(failure) => {
                 halt::tell_failure(transcript, &failure).await;
@@ -41,9 +42,13 @@ impl KubernetesTarget {
     }
 
     async fn put_in_place(&self, next: &Workload, live: &Live, transcript: &Transcript) -> Result<(), Halt> {
+        let began = Instant::now();
         let watched =
             apply::everything(&self.cluster, live, self.blueprint(next, live), next.version).await?;
+        debug!(ms = began.elapsed().as_millis(), "Wrote the objects");
+        let began = Instant::now();
         watch::until_done(&self.cluster, &watched, &self.patience, transcript).await?;
+        debug!(ms = began.elapsed().as_millis(), "All Deployments are done");
         Ok(Box::pin(cron::everything(&self.cluster, self.blueprint(next, live), next.version)).await?)
     }
 
@@ -59,7 +64,7 @@ impl KubernetesTarget {
         transcript: &Transcript,
     ) -> Result<String, Halt> {
         let Some(previous) = previous else {
-            self.delete_owned(&failed.app, &Keep::nothing(), failed.version).await?;
+            self.delete_all(&failed.app, failed.version).await?;
             return Ok(format!("Nothing of {} runs now: there was no release before this one.", failed.app));
         };
         // The fence is the failed release's version: what it wrote is ours to take back, a newer one's is not.
@@ -67,7 +72,7 @@ impl KubernetesTarget {
         let blueprint = self.blueprint(previous, &live);
         let watched = apply::everything(&self.cluster, &live, blueprint, failed.version).await?;
         Box::pin(cron::everything(&self.cluster, blueprint, failed.version)).await?;
-        self.delete_owned(&failed.app, &Keep::releases([Some(previous), None]), failed.version).await?;
+        self.delete(&live.owned, &Keep::releases([Some(previous), None]), failed.version).await?;
         let patience = Patience { total: self.patience.going_back, ..self.patience.clone() };
         match watch::until_done(&self.cluster, &watched, &patience, transcript).await {
             Ok(()) => Ok(format!("v{} runs again, all process types of it.", previous.version)),
@@ -79,13 +84,14 @@ impl KubernetesTarget {
     }
 
     /// After success: process types that left the Procfile, and config that neither this release nor the one before uses.
-    async fn prune(&self, next: &Workload, previous: Option<&Workload>) -> Result<(), Fault> {
+    /// `found` was there before this release, which itself adds nothing that it does not keep.
+    async fn prune(&self, next: &Workload, previous: Option<&Workload>, found: &Owned) -> Result<(), Fault> {
         let mut keep = Keep::releases([Some(next), previous]);
         // The release before keeps its config for a rollback, but not its process types.
         keep.deployments = Keep::releases([Some(next), None]).deployments;
         keep.cron = Keep::releases([Some(next), None]).cron;
         keep.service = next.processes.iter().any(|process| process.name.is_web());
-        self.delete_owned(&next.app, &keep, next.version).await
+        self.delete(found, &keep, next.version).await
     }
 
     /// Takes an app's owned objects away. Adopted Deployments stay as they are: they belong to somebody else.
@@ -97,34 +103,32 @@ impl KubernetesTarget {
         for job in self.cluster.list::<Job>(&objects::owned_selector(&self.platform, app)).await? {
             apply::delete(&self.cluster, &job, i64::MAX).await?;
         }
-        Ok(self.delete_owned(app, &Keep::nothing(), i64::MAX).await?)
+        Ok(self.delete_all(app, i64::MAX).await?)
+    }
+
+    async fn delete_all(&self, app: &AppName, fence: i64) -> Result<(), Fault> {
+        let (found, _) = Owned::list(&self.cluster, &self.platform, app).await?;
+        self.delete(&found, &Keep::nothing(), fence).await
     }
 
     /// Deletes what is not to be kept, as far as its version is not above the fence.
-    async fn delete_owned(&self, app: &AppName, keep: &Keep, fence: i64) -> Result<(), Fault> {
-        let selector = objects::owned_selector(&self.platform, app);
-        let (deployments, secrets, services, autoscalers, cron_jobs) = tokio::try_join!(
-            self.cluster.list::<Deployment>(&selector),
-            self.cluster.list::<Secret>(&selector),
-            self.cluster.list::<Service>(&selector),
-            live::autoscalers(&self.cluster),
-            cron::of(&self.cluster, &self.platform, app),
-        )?;
-        for cron_job in cron_jobs.iter().filter(|found| !keep.cron.contains(&found.name_any())) {
+    async fn delete(&self, found: &Owned, keep: &Keep, fence: i64) -> Result<(), Fault> {
+        for (_, cron_job) in found.cron_jobs.iter().filter(|(name, _)| !keep.cron.contains(*name)) {
             // What it has started goes on to its end, as everywhere.
             apply::delete_alone(&self.cluster, cron_job, fence).await?;
         }
-        let ours = autoscalers.iter().filter(|found| objects::is_ours(&found.metadata, &self.platform, app));
-        for autoscaler in ours.filter(|found| !keep.deployments.contains(&found.name_any())) {
+        for (_, autoscaler) in found.autoscalers.iter().filter(|(name, _)| !keep.deployments.contains(*name))
+        {
             apply::delete(&self.cluster, autoscaler, fence).await?;
         }
-        for deployment in deployments.iter().filter(|found| !keep.deployments.contains(&found.name_any())) {
+        for (_, deployment) in found.deployments.iter().filter(|(name, _)| !keep.deployments.contains(*name))
+        {
             apply::delete(&self.cluster, deployment, fence).await?;
         }
-        for service in services.iter().filter(|_| !keep.service) {
+        for service in found.services.values().filter(|_| !keep.service) {
             apply::delete(&self.cluster, service, fence).await?;
         }
-        for secret in secrets.iter().filter(|found| !keep.secrets.contains(&found.name_any())) {
+        for (_, secret) in found.secrets.iter().filter(|(name, _)| !keep.secrets.contains(*name)) {
             apply::delete(&self.cluster, secret, fence).await?;
         }
         Ok(())

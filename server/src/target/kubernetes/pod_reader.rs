@@ -119,7 +119,7 @@ impl Reader {
 
     /// The log as it is written, and its place on a connection.
     async fn open(&self, params: &LogParams) -> Option<(impl AsyncBufRead + Unpin + use<>, Place)> {
-        let place = self.cluster.place_for_a_log().await.ok()?;
+        let place = self.cluster.place_to_listen().await.ok()?;
         let api: Api<Pod> = Api::namespaced(place.client.clone(), self.cluster.namespace());
         let reader = api.log_stream(&self.pod, params).await.ok()?;
         Some((Box::pin(reader), place))

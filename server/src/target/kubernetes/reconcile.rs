@@ -1,10 +1,5 @@
 //! Puts back what went missing while nobody deployed.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
-
 use super::KubernetesTarget;
 use super::apply;
 use super::cron;
@@ -43,20 +38,23 @@ impl KubernetesTarget {
         let live = Live::survey(&self.cluster, &self.platform, desired, desired.version).await?;
         let differs = |process: &Process| {
             let name = objects::deployment_name(&desired.app, &process.name);
-            let found = live.deployments.get(&name).map(Seen::of);
-            difference(desired, process, found.as_ref(), live.autoscalers.contains_key(&name))
+            let found = live.owned.deployments.get(&name).map(Seen::of);
+            difference(desired, process, found.as_ref(), live.owned.autoscalers.contains_key(&name))
         };
         let mut reasons: Vec<_> = desired.processes.iter().filter_map(differs).collect();
+        let service = objects::service_name(&desired.app);
         let web = desired.processes.iter().any(|process| process.name.is_web());
-        if web && live.service.is_none() {
-            reasons.push(format!("Service {} is gone", objects::service_name(&desired.app)));
+        if web && !live.owned.services.contains_key(&service) {
+            reasons.push(format!("Service {service} is gone"));
         }
         if let Some(name) = objects::env_secret_name(desired)
-            && self.cluster.get::<Secret>(&name).await?.is_none()
+            && !live.owned.secrets.contains_key(&name)
         {
             reasons.push(format!("Secret {name} is gone"));
         }
-        reasons.extend(self.cron_differences(desired).await?);
+        let cron_jobs = live.owned.cron_jobs.iter();
+        let versions = cron_jobs.map(|(name, found)| (name.clone(), objects::version_of(&found.metadata)));
+        reasons.extend(cron_differences(desired, &versions.collect()));
         if reasons.is_empty() {
             return Ok(Reconciled::Unchanged);
         }
@@ -64,15 +62,5 @@ impl KubernetesTarget {
         apply::everything(&self.cluster, &live, blueprint, desired.version).await?;
         Box::pin(cron::everything(&self.cluster, blueprint, desired.version)).await?;
         Ok(Reconciled::Applied(reasons))
-    }
-
-    async fn cron_differences(&self, desired: &Workload) -> Result<Vec<String>, RolloutError> {
-        if desired.cron.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = cron::of(&self.cluster, &self.platform, &desired.app).await?;
-        let versions: BTreeMap<_, _> =
-            found.iter().map(|found| (found.name_any(), objects::version_of(&found.metadata))).collect();
-        Ok(cron_differences(desired, &versions).collect())
     }
 }

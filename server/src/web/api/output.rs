@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use futures::Stream;
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use crate::db::logs::LogId;
 use crate::db::{batches, logs, releases};
-use crate::domain::ids::{BatchId, ReleaseId};
+use crate::domain::ids::{AppId, BatchId, ReleaseId};
 use crate::domain::release::ReleaseStatus;
 use crate::pipeline::log::Follower;
 use crate::platform::Platform;
 use crate::web::error::ApiError;
 
-/// How often it is looked whether a release on its way has begun its next phase.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How often it is looked without news whether a release on its way has begun its next phase.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// From which byte of the sanitised text, and whether to stay until the last word.
 #[derive(Debug, Deserialize)]
@@ -52,6 +53,8 @@ impl OutputQuery {
 pub(super) struct PhaseOutput {
     platform: Platform,
     release: ReleaseId,
+    /// Of the app's releases.
+    news: watch::Receiver<()>,
     stay: Stay,
     /// Bytes to pass over still.
     skip: i64,
@@ -67,8 +70,14 @@ enum Reading {
 }
 
 impl PhaseOutput {
-    pub(super) fn new(platform: Platform, release: ReleaseId, offset: i64, stay: Stay) -> Self {
-        Self { platform, release, stay, skip: offset, done: Vec::new(), reading: None }
+    pub(super) fn new(
+        platform: Platform,
+        (app, release): (AppId, ReleaseId),
+        offset: i64,
+        stay: Stay,
+    ) -> Self {
+        let news = platform.rollouts.news(app);
+        Self { platform, release, news, stay, skip: offset, done: Vec::new(), reading: None }
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = sqlx::Result<Vec<u8>>> + Send {
@@ -107,6 +116,7 @@ impl PhaseOutput {
     /// Opens the next phase, waiting for it if it may come; `false` if none will.
     async fn open_next(&mut self) -> sqlx::Result<bool> {
         loop {
+            self.news.mark_unchanged();
             let mut conn = self.platform.pool.acquire().await?;
             // Asked before the phases: what is planned when it ends stands there already.
             let release = releases::by_id(&mut conn, self.release).await?;
@@ -134,7 +144,7 @@ impl PhaseOutput {
             if self.stay == Stay::ForWhatIsThere || !on_its_way {
                 return Ok(false);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            drop(tokio::time::timeout(LOOK_EVERY, self.news.changed()).await);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! `/apps/{app}/releases`: the history of what ran.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::output::{OutputQuery, PhaseOutput};
@@ -24,6 +27,10 @@ use crate::web::range::Range;
 /// The status of the release when its output began to be sent.
 const RELEASE_STATUS: HeaderName = HeaderName::from_static("slipway-release-status");
 
+/// How long a request may wait for news of a release, and how often it looks without any.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 pub(in crate::web) async fn list(
     State(pool): State<PgPool>,
     State(doors): State<Arc<shapes::Doors>>,
@@ -35,13 +42,39 @@ pub(in crate::web) async fn list(
     Ok(range.answer("version", releases, |release| release.version))
 }
 
+/// Whether to wait for what comes of a release.
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct InfoQuery {
+    /// Seconds.
+    #[serde(default)]
+    wait: i64,
+}
+
+impl InfoQuery {
+    fn wait(&self) -> Result<Duration, ApiError> {
+        let seconds = u64::try_from(self.wait)
+            .map_err(|_| ApiError::InvalidParams("wait is a number of seconds, from 0".to_owned()))?;
+        Ok(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    }
+}
+
 pub(in crate::web) async fn info(
-    State(pool): State<PgPool>,
+    State(platform): State<Platform>,
     State(doors): State<Arc<shapes::Doors>>,
     Extension(app): Extension<App>,
     Path((_, which)): Path<(String, String)>,
+    Query(query): Query<InfoQuery>,
 ) -> Result<Json<shapes::Release>, ApiError> {
-    let mut release = find(&pool, &app, &which, &doors).await?;
+    let pool = &platform.pool;
+    let end = Instant::now() + query.wait()?;
+    let mut news = platform.rollouts.news(app.id);
+    let mut release = find(pool, &app, &which, &doors).await?;
+    while release.status == "pending" && release.output_stream_url.is_none() && Instant::now() < end {
+        // What is told by nobody, as by a server before this one, is found by looking.
+        let next = end.min(Instant::now() + LOOK_EVERY);
+        drop(tokio::time::timeout_at(next, news.changed()).await);
+        release = find(pool, &app, &which, &doors).await?;
+    }
     let phases = batches::phases_of(&mut *pool.acquire().await?, ReleaseId(release.id)).await?;
     release.phases = phases.into_iter().map(render::phase).collect();
     Ok(Json(release))
@@ -64,7 +97,7 @@ pub(in crate::web) async fn output(
             release.version
         )));
     }
-    let output = PhaseOutput::new(platform, ReleaseId(release.id), offset, query.stay());
+    let output = PhaseOutput::new(platform, (app.id, ReleaseId(release.id)), offset, query.stay());
     let text = axum::body::Body::from_stream(output.into_stream());
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),

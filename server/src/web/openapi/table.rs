@@ -118,7 +118,13 @@ fn history() -> Vec<Entry> {
         post("/apps/{app}/releases", "Rolls back to a release, which makes a new one")
             .takes::<NewRelease>()
             .gives::<Release>(201),
-        get("/apps/{app}/releases/{release}", "One release").gives::<Release>(200),
+        get("/apps/{app}/releases/{release}", "One release")
+            .query(
+                "wait",
+                "integer",
+                "Seconds, 30 at most, to wait for its end or the beginning of its release phase",
+            )
+            .gives::<Release>(200),
         get("/apps/{app}/releases/{release}/output", "What the release phase has written")
             .query("offset", "integer", offset)
             .query("follow", "string", "`1` goes on until the phase has ended")

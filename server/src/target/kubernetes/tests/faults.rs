@@ -81,9 +81,8 @@ async fn an_apiserver_lost_half_way_is_waited_for_and_the_same_release_goes_on_l
     stage.tear_down().await;
 }
 
-#[tokio::test]
-async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
-    let Some(stage) = Stage::set_up(&[]).await else { return };
+/// The same stage as seen by an account of its own, which has no rights yet.
+async fn limited(stage: &Stage) -> Stage {
     stage.create::<ServiceAccount>(serde_json::json!({ "metadata": { "name": "slipway" } })).await;
     let accounts = stage.target.cluster.api::<ServiceAccount>();
     let request = TokenRequest {
@@ -93,20 +92,23 @@ async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     let answer =
         accounts.create_token_request("slipway", &PostParams::default(), &request).await.expect("a token");
     let token = answer.status.expect("a token").token;
-    let limited = Stage {
-        target: target_with(&stage, |kubeconfig| {
-            kubeconfig.auth_infos[0].auth_info =
-                Some(AuthInfo { token: Some(token.into()), ..Default::default() });
-        })
-        .await,
-        namespace: stage.namespace.clone(),
-    };
+    let target = target_with(stage, |kubeconfig| {
+        kubeconfig.auth_infos[0].auth_info =
+            Some(AuthInfo { token: Some(token.into()), ..Default::default() });
+    });
+    Stage { target: target.await, namespace: stage.namespace.clone() }
+}
+
+#[tokio::test]
+async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let limited = limited(&stage).await;
     let health = limited.target.health().await.expect("an answer");
     assert!(health.missing.iter().any(|right| right.starts_with("patch deployments in ")), "{health:?}");
     let why = limited.fails(&healthy(1).await, None).await;
     assert!(why.contains("deploy/kubernetes/rbac.yaml"), "{why}");
 
-    grant(&stage).await;
+    grant(&stage, ROLE).await;
     let health = limited.target.health().await.expect("an answer");
     assert_eq!(health.missing, Vec::<String>::new());
     let first = healthy(1).await;
@@ -119,10 +121,23 @@ async fn the_role_that_we_ship_is_enough_and_what_is_missing_is_named() {
     stage.tear_down().await;
 }
 
-/// Applies the Role and the RoleBinding of the file that users apply, with the test's namespace in it.
-async fn grant(stage: &Stage) {
-    let file =
-        include_str!("../../../../../deploy/kubernetes/rbac.yaml").replace("slipway-apps", &stage.namespace);
+#[tokio::test]
+async fn a_rollout_that_may_not_watch_looks() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let limited = limited(&stage).await;
+    grant(&stage, &ROLE.replace("list, watch, create", "list, create")).await;
+    let health = limited.target.health().await.expect("an answer");
+    assert!(health.missing.iter().any(|right| right.starts_with("watch deployments")), "{health:?}");
+    limited.succeeds(&healthy(1).await, None).await;
+    stage.tear_down().await;
+}
+
+/// What users apply.
+const ROLE: &str = include_str!("../../../../../deploy/kubernetes/rbac.yaml");
+
+/// Applies the Role and the RoleBinding of such a file, with the test's namespace in it.
+async fn grant(stage: &Stage, file: &str) {
+    let file = file.replace("slipway-apps", &stage.namespace);
     let rights = "/apis/rbac.authorization.k8s.io/v1/namespaces";
     for document in file.split("\n---\n") {
         let kind = document.lines().find_map(|line| line.strip_prefix("kind: ")).expect("a kind");

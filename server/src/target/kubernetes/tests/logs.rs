@@ -130,7 +130,7 @@ async fn logs_that_are_followed_share_connections() {
     let places = async |wanted: usize| {
         let mut places = Vec::new();
         for _ in 0..wanted {
-            places.push(cluster.place_for_a_log().await.expect("the API server answers"));
+            places.push(cluster.place_to_listen().await.expect("the API server answers"));
         }
         places
     };

@@ -1,5 +1,8 @@
 //! Owned apps: what a release puts in place and what it leaves alone.
 
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -33,6 +36,31 @@ async fn a_first_and_a_second_release_of_web_and_worker_run() {
     );
     stage.target.remove(&second.app).await.expect("it can be removed");
     assert_eq!(stage.deployment("blog-web").await, None);
+    stage.tear_down().await;
+}
+
+#[tokio::test]
+async fn what_a_deployment_changes_to_is_told_as_it_happens() {
+    let Some(stage) = Stage::set_up(&[]).await else { return };
+    let first = healthy(1).await;
+    stage.succeeds(&first, None).await;
+    let mut changes = changes::of(&stage.target.cluster, ["blog-web", "blog-worker"]);
+    let mut until_told = async |version| {
+        let mut told = BTreeSet::new();
+        while told.len() < 2 {
+            let (place, live) = changes.next().await.expect("it goes on");
+            if objects::version_of(&live.metadata) == version {
+                told.insert((place, live.name_any()));
+            }
+        }
+        told.into_iter().collect::<Vec<_>>()
+    };
+    let both = [(0, "blog-web".to_owned()), (1, "blog-worker".to_owned())];
+    let told = tokio::time::timeout(LIMIT, until_told(1)).await.expect("in time");
+    assert_eq!(told, both, "as they are");
+    stage.succeeds(&changed(2).await, Some(&first)).await;
+    let told = tokio::time::timeout(LIMIT, until_told(2)).await.expect("in time");
+    assert_eq!(told, both, "as they are now");
     stage.tear_down().await;
 }
 
