@@ -151,6 +151,8 @@ fn a_pull_request_gets_an_app_that_follows_it_and_goes_with_it() {
     app.git(&["commit", "-q", "--amend", "-m", "Words [skip ci]"]).ok();
     hosted.push(&app.checkout, &["--force", "better:better"]);
     parent.until_status(early, "skipped", &app.head());
+    parent.newest_verdict("message asks");
+    assert_eq!(app.get("/connection")["head"], app.build(1)["commit"], "the branch has not moved");
 
     // A person may remove it, the next push makes it again, and the end of the pull request is its end.
     app.verb(&["reviewapps:remove", "1"]).ok().says("reviewed-pr-1 is gone");
