@@ -21,6 +21,11 @@ struct Scene {
 
 impl Scene {
     fn start() -> Option<Self> {
+        Self::open_to("admins")
+    }
+
+    /// Where admins connect by the App, or owners of apps too.
+    fn open_to(who: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Sink::certificate(folder.path());
         let (hub, github_app) = Hub::with_app(folder.path())?;
@@ -31,6 +36,7 @@ impl Scene {
             .with("SLIPWAY_HOOK_SEARCH", "1h")
             .with("SLIPWAY_GITHUB_APP_ID", github_app.id())
             .with("SLIPWAY_GITHUB_APP_KEY", key.display().to_string())
+            .with("SLIPWAY_GITHUB_APP_FOR", who)
             .with("SLIPWAY_GITHUB_APP_HOST", format!("localhost:{}", hub.port))
             .start()?;
         Some(Self { platform, hub, github_app, key, _folder: folder })
@@ -204,4 +210,17 @@ fn what_keeps_the_github_app_out_is_told_with_what_to_do() {
     app.verb(&["hooks:check"]).ok().says("is build 2");
     app.until_current(2);
     assert_eq!(hub.faults(), Vec::<String>::new(), "GitHub's description of its API takes all of it");
+}
+
+#[test]
+fn owners_connect_by_the_github_app_where_an_admin_lets_them() {
+    let Some(scene) = Scene::open_to("owners") else { return };
+    let app = scene.platform.app("of-owners").answering("one");
+    scene.hub.push(&app.checkout, &["main"]);
+    let connect =
+        ["hooks:connect", &scene.hub.url(), "--provider", "github", "--github-app", "--app", &app.name];
+    scene.platform.person("deployer", "deployer").verb(&connect).refused("this takes an owner");
+    scene.platform.person("owner", "owner").verb(&connect).ok();
+    app.verb(&["hooks:check"]).ok().says("is build 1");
+    app.until_current(1);
 }
