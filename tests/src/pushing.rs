@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::wait::{LONG, PACKAGES, wait_for};
+use crate::wait::{LONG, wait_for};
 
 /// See the module.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Pushing {
 
     /// Waits for its end.
     pub fn end(mut self) -> Push {
-        let status = wait_for("a push to end", PACKAGES, || self.child.try_wait().expect("a child"));
+        let status = wait_for("a push to end", LONG * 2, || self.child.try_wait().expect("a child"));
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
         Push { status: status.code().unwrap_or(-1), transcript: self.so_far() }
     }

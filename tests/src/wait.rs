@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 pub const SHORT: Duration = Duration::from_secs(20);
 /// For what takes a build and a rollout on a busy machine.
 pub const LONG: Duration = Duration::from_secs(120);
-/// For what fetches a language's packages as well, from registries that may be slow.
-pub const PACKAGES: Duration = Duration::from_secs(900);
 
 const PAUSE: Duration = Duration::from_millis(40);
 
