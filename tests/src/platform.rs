@@ -19,6 +19,7 @@ use crate::http::{Answer, Ask};
 use crate::parts::{Setting, engine_or_skip, free_port};
 use crate::person::Person;
 use crate::server::Server;
+use crate::sink::Sink;
 use crate::traffic::Traffic;
 use crate::wait::{SHORT, until};
 
@@ -113,6 +114,17 @@ impl Platform {
 
     pub fn with(name: &str, value: impl Into<String>) -> Start {
         Start::default().with(name, value)
+    }
+
+    /// One that fetches from this machine alone, and the folder with the certificate that it trusts there.
+    pub fn trusting() -> Option<(tempfile::TempDir, Arc<Self>)> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Sink::certificate(folder.path());
+        let platform = Self::with("SLIPWAY_HOOK_CA", authority.display().to_string())
+            .with("SLIPWAY_HOOK_NETWORKS", "127.0.0.0/8,::1/128")
+            .with("SLIPWAY_HOOK_SEARCH", "1h")
+            .start()?;
+        Some((folder, platform))
     }
 
     fn prepare(changed: BTreeMap<String, String>, engine: Engine) -> Self {

@@ -1,22 +1,9 @@
 //! Connected apps that wait until a commit's checks are good, and GitLab, on hosts over TLS.
 
-use std::sync::Arc;
-
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_tests::{App, Gitea, Hub, LONG, Lab, Platform, Sink, until, wait_for};
-
-/// A platform that may fetch from this machine, and a folder with the certificate that it trusts.
-fn start() -> Option<(tempfile::TempDir, Arc<Platform>)> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let authority = Sink::certificate(folder.path());
-    let platform = Platform::with("SLIPWAY_HOOK_CA", authority.display().to_string())
-        .with("SLIPWAY_HOOK_NETWORKS", "127.0.0.0/8,::1/128")
-        .with("SLIPWAY_HOOK_SEARCH", "1h")
-        .start()?;
-    Some((folder, platform))
-}
+use slipway_tests::{App, Gitea, Hub, LONG, Lab, Platform, until, wait_for};
 
 /// Connects with a token and has the app wait; the secret of its hooks.
 fn connect(app: &App, url: &str, provider: &str, token: &str) -> String {
@@ -58,7 +45,7 @@ fn until_newest(app: &App, verdict: Value, words: &str) {
 
 #[test]
 fn github_is_waited_for_until_all_checks_are_good_but_ours() {
-    let Some((folder, platform)) = start() else { return };
+    let Some((folder, platform)) = Platform::trusting() else { return };
     let Some(hub) = Hub::listen(folder.path(), "ghp_stories") else { return };
     let app = platform.app("careful").answering("one");
     hub.push(&app.checkout, &["main"]);
@@ -86,7 +73,7 @@ fn github_is_waited_for_until_all_checks_are_good_but_ours() {
 
 #[test]
 fn gitlab_is_waited_for_and_told_of_builds_as_its_documentation_has_it() {
-    let Some((folder, platform)) = start() else { return };
+    let Some((folder, platform)) = Platform::trusting() else { return };
     let lab = Lab::listen(folder.path(), "glpat-stories");
     let app = platform.app("lab").answering("one");
     lab.push(&app.checkout, &["main"]);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_tests::{App, Browser, Gitea, Hosted, Hub, LONG, Lab, Platform, Sink, until, wait_for};
+use slipway_tests::{App, Browser, Gitea, Hosted, Hub, LONG, Lab, Platform, until, wait_for};
 
 /// One platform and one Gitea for all stories.
 struct Scene {
@@ -276,20 +276,9 @@ fn there_are_as_many_as_there_may_be_and_none_that_nobody_pushes_to() {
     parent.until_gone(second);
 }
 
-/// A platform that may fetch from this machine, and a folder with the certificate that it trusts.
-fn trusting() -> Option<(tempfile::TempDir, Arc<Platform>)> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let authority = Sink::certificate(folder.path());
-    let platform = Platform::with("SLIPWAY_HOOK_CA", authority.display().to_string())
-        .with("SLIPWAY_HOOK_NETWORKS", "127.0.0.0/8,::1/128")
-        .with("SLIPWAY_HOOK_SEARCH", "1h")
-        .start()?;
-    Some((folder, platform))
-}
-
 #[test]
 fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed() {
-    let Some((folder, platform)) = trusting() else { return };
+    let Some((folder, platform)) = Platform::trusting() else { return };
     let Some(hub) = Hub::listen(folder.path(), "ghp_stories") else { return };
     let app = platform.app("hubbed").answering("seven");
     let wish = json!({ "url": hub.url(), "provider": "github", "token": "ghp_stories" });
@@ -343,7 +332,7 @@ fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed
 
 #[test]
 fn gitlab_shows_the_review_app_of_a_merge_request_as_a_status_of_its_commit() {
-    let Some((folder, platform)) = trusting() else { return };
+    let Some((folder, platform)) = Platform::trusting() else { return };
     let lab = Lab::listen(folder.path(), "glpat-stories");
     let app = platform.app("labbed").answering("merged");
     let wish = json!({ "url": lab.url(), "provider": "gitlab", "token": "glpat-stories" });
