@@ -327,6 +327,14 @@ fn github_shows_a_transient_environment_for_each_pull_request_until_it_is_closed
         ledger.find(|row| row["delivery"] == "2" && !row["verdict"].is_null())
     });
     assert_eq!((&late["verdict"], &late["reason"]), (&json!("ignored"), &json!("pull request 7 is closed")));
+
+    // Opened anew, and then the parent lets go of the repository: the host is told before it cannot be any more.
+    deliver("4", "reopened", 4);
+    until("the second deployment to succeed", LONG, || {
+        hub.deployments().iter().any(|made| made.states().last() == Some(&"success"))
+    });
+    app.verb(&["hooks:disconnect"]).ok();
+    assert!(hub.deployments().len() == 2 && retired(), "{:?}", hub.deployments());
     assert_eq!(hub.faults(), Vec::<String>::new(), "GitHub's description of its API takes all of it");
 }
 

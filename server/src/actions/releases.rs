@@ -110,7 +110,7 @@ impl Platform {
     }
 
     /// Adds the new values; the config after the changes, and what really changed.
-    async fn store_changes<'a>(
+    pub(super) async fn store_changes<'a>(
         &self,
         conn: &mut PgConnection,
         app: &App,
@@ -148,7 +148,7 @@ impl Platform {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub(super) enum Change {
     Set,
     Removed,
 }

@@ -6,14 +6,12 @@
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use super::ActionError;
-use crate::crypto::{self, Label};
 use crate::db::apps::{self, App, NewApp};
-use crate::db::config::{self, Sealed};
 use crate::db::pull_requests::{self, PullRequest, Settings};
 use crate::db::{app_lock, audit, collaborators, connections};
 use crate::domain::access::{Actor, Principal};
@@ -62,7 +60,10 @@ impl Platform {
         let mut values = self.inherited(&mut tx, parent, pull).await?;
         let inherited: Vec<String> = values.keys().map(|key| key.as_str().to_owned()).collect();
         values.extend(known_to_it(&app, pull));
-        self.store_config(&mut tx, &app, &values).await?;
+        let locked = app_lock::lock(&mut tx, id).await?.ok_or_else(|| super::gone(&app))?;
+        let all = values.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let (versions, _) = self.store_changes(&mut tx, &app, &locked.config, &all).await?;
+        locked.set_config(&mut tx, &versions).await?;
         pull_requests::linked(&mut tx, pull.id, id).await?;
         let detail = json!({
             "review_app_of": parent.name, "pull_request": pull.number, "fork": pull.fork, "inherited": inherited,
@@ -94,25 +95,6 @@ impl Platform {
         Ok(values)
     }
 
-    async fn store_config(
-        &self,
-        conn: &mut PgConnection,
-        app: &App,
-        values: &BTreeMap<ConfigKey, SecretString>,
-    ) -> Result<(), ActionError> {
-        let locked = app_lock::lock(conn, app.id).await?.ok_or_else(|| super::gone(app))?;
-        let key = self.keys.unwrap(app.id, &app.wrapped_key)?;
-        let mut versions = Map::new();
-        for (name, value) in values {
-            let version = config::next_version(conn, app.id, name).await?;
-            let sealed = crypto::seal(&key, Label { app: app.id, name, version }, value);
-            config::add(conn, app.id, &Sealed { name: name.clone(), version, sealed }).await?;
-            versions.insert(name.as_str().to_owned(), version.into());
-        }
-        locked.set_config(conn, &Value::Object(versions)).await?;
-        Ok(())
-    }
-
     /// Removes the review app of a pull request, if it has one; the next in line for its room is looked at.
     pub(crate) async fn remove_review_app(
         &self,
@@ -130,7 +112,7 @@ impl Platform {
             let deployed = reports::deployed(self, app.id).await?;
             self.destroy_app(app, actor).await?;
             info!(app = %app.name, "Removed a review app");
-            reports::retire(self, pull.parent, deployed).await;
+            reports::retire(self, pull.parent, deployed.as_slice()).await;
         }
         let mut conn = self.pool.acquire().await?;
         pull_requests::lacks(&mut conn, pull.id, lack).await?;
@@ -142,16 +124,21 @@ impl Platform {
         Ok(found)
     }
 
-    /// Removes all review apps of an app, because it is to have none any more. Nobody waits for their room.
+    /// Removes all review apps of an app, because it is to have none any more. Nobody waits for their room. The host is
+    /// told while the app is still connected to it.
     pub(crate) async fn remove_review_apps(&self, parent: &App, actor: Actor<'_>) -> Result<(), ActionError> {
         let mut conn = self.pool.acquire().await?;
         let pulls = pull_requests::with_app(&mut conn, parent.id).await?;
+        let mut deployed = Vec::new();
         for pull in &pulls {
             let Some(id) = pull.app else { continue };
             let Some(app) = apps::by_id(&mut conn, id).await? else { continue };
+            deployed.extend(reports::deployed(self, id).await?);
             Box::pin(self.destroy_app(&app, actor)).await?;
         }
         pull_requests::forget(&mut conn, parent.id).await?;
+        drop(conn);
+        reports::retire(self, parent.id, &deployed).await;
         Ok(())
     }
 

@@ -248,6 +248,14 @@ pub(crate) async fn change_settings(
     Ok(changed.rows_affected() == 1)
 }
 
+/// Has no further review app made.
+pub(crate) async fn turn_off(conn: &mut PgConnection, parent: AppId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE connections SET review_apps = false, updated_at = now() WHERE app_id = $1", parent.0)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::config::OpenTo;
 use crate::db::apps::App;
 use crate::db::connections::{self, Change, Connection, NewConnection};
 use crate::db::deliveries::{self, Again};
-use crate::db::{audit, jobs, reports};
+use crate::db::{audit, jobs, pull_requests, reports};
 use crate::domain::access::{self, Action, Principal};
 use crate::domain::hook::{Access, Provider};
 use crate::domain::ids::DeliveryId;
@@ -226,15 +226,19 @@ pub(crate) async fn disconnect(
     app: &App,
     principal: &Principal,
 ) -> Result<Connection, ActionError> {
+    let mut conn = platform.pool.acquire().await?;
+    let gone = connections::of_app(&mut conn, app.id).await?.ok_or_else(not_connected)?;
+    // First of all, so that the host can be told; and turned off, so that no hook makes one meanwhile.
+    pull_requests::turn_off(&mut conn, app.id).await?;
+    drop(conn);
+    platform.remove_review_apps(app, principal.into()).await?;
     let mut tx = platform.pool.begin().await?;
-    let gone = connections::of_app(&mut tx, app.id).await?.ok_or_else(not_connected)?;
     if !connections::remove(&mut tx, app.id).await? {
         return Err(not_connected());
     }
     let detail = json!({ "url": gone.url });
     audit::note(&mut tx, principal, Some((app.id, &app.name)), "hooks:disconnect", detail).await?;
     tx.commit().await?;
-    platform.remove_review_apps(app, principal.into()).await?;
     Ok(gone)
 }
 

@@ -115,15 +115,18 @@ pub(crate) async fn deployed(platform: &Platform, app: AppId) -> sqlx::Result<Op
     reports::deployed(&mut *platform.pool.acquire().await?, app).await
 }
 
-/// Tells the host that the environment of a review app is gone. Tried once: a host that does not take it shows an
+/// Tells the host that the environments of review apps are gone. Tried once: a host that does not take it shows an
 /// environment too many, and nothing else depends on it.
-pub(crate) async fn retire(platform: &Platform, parent: AppId, deployed: Option<String>) {
-    let Some(remote) = deployed else { return };
+pub(crate) async fn retire(platform: &Platform, parent: AppId, deployed: &[String]) {
+    if deployed.is_empty() {
+        return;
+    }
     let told = async {
-        match host_of(platform, parent).await? {
-            Some(host) => host.retire(&remote).await,
-            None => Ok(()),
+        let Some(host) = host_of(platform, parent).await? else { return Ok(()) };
+        for remote in deployed {
+            host.retire(remote).await?;
         }
+        Ok(())
     };
     let told: Result<(), ReportError> = Box::pin(told).await;
     if let Err(error) = told {
