@@ -26,6 +26,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// Where it was sent.
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
     /// A header's value.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {

@@ -1,5 +1,6 @@
 //! Others are told of builds and releases by web hooks of ours.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -7,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_tests::{App, Door, LONG, Platform, Received, Receiver, Sink, until, wait_for};
+use slipway_tests::{App, Browser, Door, LONG, Platform, Received, Receiver, Sink, until, wait_for};
 
 const SECRET: &str = "a-secret-of-the-story";
 
@@ -184,4 +185,101 @@ fn notify_is_one_try_redirects_lead_nowhere_and_addresses_inside_are_refused() {
     assert_eq!((&failed["num_attempts"], &failed["next_attempt_at"]), (&json!(1), &Value::Null), "{failed}");
     app.verb(&["webhooks:deliveries"]).ok().says("redirects are not followed");
     until("both events to be tried", LONG, || receiver.got().len() == 2);
+}
+
+#[test]
+fn what_was_told_is_told_again_and_a_web_hook_is_changed_in_place() {
+    let Some((_folder, receiver, platform)) = start() else { return };
+    let app = platform.app("again").answering("one");
+    let (first, other) = (receiver.url("/first"), receiver.url("/other"));
+    app.verb(&["webhooks:add", "-i", "api:release", "-u", &first, "-s", SECRET]).ok();
+    app.verb(&["webhooks:redeliver", "1"]).refused("the app has no such delivery");
+    receiver.answers(410);
+    app.push(Door::Ssh).ok();
+    let refused = until_delivery(&app, "failed");
+    receiver.answers(202);
+    let number = refused["number"].to_string();
+    app.verb(&["webhooks:redeliver", &number])
+        .ok()
+        .says(&format!("{first} is told of v1 succeeded of again"));
+    until_told(&receiver, ("release", "update", "succeeded"));
+    let taken = until_delivery(&app, "succeeded");
+    assert_eq!((&taken["id"], &taken["num_attempts"]), (&refused["id"], &json!(1)), "{taken}");
+    let tries = receiver.got().into_iter().filter(|got| got.json()["data"]["status"] == "succeeded");
+    let tries: Vec<(u16, Value)> = tries.map(|got| (got.status, got.json())).collect();
+    assert_eq!(tries.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [410, 202]);
+    assert_eq!(tries[0].1["id"], tries[1].1["id"], "the same event");
+
+    // Another address, another secret; what the words are about stays as it was unless they say so.
+    app.verb(&["webhooks:update", &first]).refused("--secret");
+    app.verb(&["webhooks:update", &other, "-l", "notify"]).refused("no such web hook");
+    app.verb(&["webhooks:update", &first, "-u", "https://10.0.0.1/"]).refused("SLIPWAY_HOOK_NETWORKS");
+    app.verb(&["webhooks:update", &first, "-u", &other, "-s", "another-secret"]).ok().says("/other");
+    app.verb(&["webhooks"]).ok().says("/other").says("api:release").says("sync").says_not("/first");
+    app.verb(&["webhooks:add", "-i", "api:build", "-u", &first]).ok();
+    app.verb(&["webhooks:update", &other, "-u", &first]).refused("is told already");
+    app.verb(&["config:set", "A=1"]).ok();
+    until("the second release to be told", LONG, || of_version(&receiver, 2) == ["pending", "succeeded"]);
+    let got = receiver.got();
+    let later: Vec<_> = got.iter().filter(|got| got.json()["data"]["version"] == 2).collect();
+    later.iter().for_each(|got| assert_signed(got, "another-secret"));
+    assert!(later.iter().all(|got| got.path() == "/other"), "{later:?}");
+}
+
+#[test]
+fn a_receiver_that_never_answers_keeps_no_other_waiting() {
+    let Some((_folder, receiver, platform)) = start() else { return };
+    let app = platform.app("hurried").answering("one");
+    // Connections are taken by the system, and nobody speaks on them.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dead = format!("https://127.0.0.1:{}/", silent.local_addr().expect("an address").port());
+    app.verb(&["webhooks:add", "-i", "api:release,api:build", "-u", &receiver.url("/"), "-s", SECRET]).ok();
+    app.verb(&["webhooks:add", "-i", "api:release,api:build", "-u", &dead, "-s", SECRET]).ok();
+    app.push(Door::Ssh).ok();
+    until_told(&receiver, ("release", "update", "succeeded"));
+    let deliveries = |url: &str| -> Vec<Value> {
+        let all = app.verb(&["webhooks:deliveries", "-n", "100", "--json"]).ok().json();
+        let all = all.as_array().cloned().unwrap_or_default().into_iter();
+        all.filter(|delivery| delivery["webhook"]["url"].as_str().is_some_and(|told| told == url)).collect()
+    };
+    let tries = || -> i64 { deliveries(&dead).iter().filter_map(|one| one["num_attempts"].as_i64()).sum() };
+    let told = deliveries(&receiver.url("/"));
+    assert!(told.len() >= 5, "{told:?}");
+    let (before, got) = (tries(), receiver.got().len());
+    for delivery in &told {
+        app.verb(&["webhooks:redeliver", &delivery["number"].to_string()]).ok();
+    }
+    until("all of it to be told again", LONG, || receiver.got().len() == got + told.len());
+    // One after another, each would have waited for a try of the other, of ten seconds.
+    assert!(tries() - before < 3, "{} tries of the silent one meanwhile", tries() - before);
+    app.verb(&["webhooks:deliveries"]).ok().says("longer than 10 s");
+}
+
+#[test]
+fn the_page_shows_whom_an_app_tells_and_how_it_was_taken() {
+    let Some((_folder, receiver, platform)) = start() else { return };
+    let app = platform.app("telling").answering("one");
+    app.verb(&["webhooks:add", "-i", "api:release", "-u", &receiver.url("/in"), "-s", SECRET]).ok();
+    receiver.answers(410);
+    app.push(Door::Ssh).ok();
+    until_delivery(&app, "failed");
+    let viewer = platform.person("nosy", "viewer");
+    assert_eq!(platform.ask("GET", "/apps/telling/webhook-deliveries", &viewer.token, None).status, 403);
+    let Some(browser) = Browser::start(&platform) else { return };
+    browser.open(&platform.sign_in_link("tess")).press("Sign in").shows("You are signed in");
+    browser
+        .open("/ui/apps/telling/hooks")
+        .press("whom telling tells")
+        .shows("not taken")
+        .shows("answered 410");
+    browser.shows("v1 pending").shows("/in").shows_not(SECRET).is_accessible("webhooks");
+    receiver.answers(204);
+    browser.press("Redeliver").shows("Tell of v1 succeeded once more?").press("Redeliver");
+    browser.shows("It is told once more");
+    until_told(&receiver, ("release", "update", "succeeded"));
+    until_delivery(&app, "succeeded");
+    browser.open("/ui/apps/telling/webhooks").shows("taken").shows("answered 204 (1 try)");
+    browser.press("Remove").shows("Stop telling https://localhost").press("Remove");
+    browser.shows("is not told any more").shows("tells nobody");
+    app.verb(&["webhooks"]).ok().says("has no web hooks");
 }

@@ -13,7 +13,9 @@ pub(crate) use arguments::{
     PipelinesAdd, Positional, Promote, PsExec, Reading, ReleasesOutput, Rollback, Run, RunDetached,
     TeamChoice, UsersCreate, UsersUpdate, Waiting,
 };
-pub(crate) use hooks::{HooksConnect, HooksSet, Ledger, OnOff, ReviewAppsEnable, WebhooksAdd};
+pub(crate) use hooks::{
+    HooksConnect, HooksSet, Ledger, OnOff, ReviewAppsEnable, WebhooksAdd, WebhooksUpdate,
+};
 
 /// What `ssh platform …` takes.
 #[derive(Debug, Parser)]
@@ -273,12 +275,18 @@ pub(crate) enum Verb {
     /// Have the app tell somebody of its builds and releases
     #[command(name = "webhooks:add")]
     WebhooksAdd(WebhooksAdd),
+    /// Change whom a web hook tells, of what, or its secret, by id or address
+    #[command(name = "webhooks:update")]
+    WebhooksUpdate(WebhooksUpdate),
     /// Stop telling somebody, by id or address
     #[command(name = "webhooks:remove")]
     WebhooksRemove { webhook: String },
     /// List what was told, newest first, and how it was taken
     #[command(name = "webhooks:deliveries")]
     WebhooksDeliveries(Newest),
+    /// Have something told once more, by the number of its delivery
+    #[command(name = "webhooks:redeliver")]
+    WebhooksRedeliver { delivery: String },
 
     /// List who has access to the app, or to a team
     Access(TeamChoice),

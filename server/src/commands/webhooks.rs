@@ -1,13 +1,15 @@
 //! Web hooks of our own: whom an app tells of its builds and releases.
 
 use axum::http::Method;
+use serde_json::json;
 
 use super::client::path;
 use super::failure::Failure;
-use super::grammar::{Newest, WebhooksAdd};
+use super::grammar::{Newest, WebhooksAdd, WebhooksUpdate};
 use super::run::Session;
 use super::text::when;
-use crate::web::api::shapes::{NewWebhook, Webhook, WebhookDelivery};
+use crate::domain::webhook;
+use crate::web::api::shapes::{NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookEvent};
 
 pub(super) async fn list(session: &mut Session) -> Result<(), Failure> {
     let app = session.app(None).await?;
@@ -49,6 +51,25 @@ pub(super) async fn add(session: &mut Session, args: WebhooksAdd) -> Result<(), 
         .await
 }
 
+pub(super) async fn update(session: &mut Session, args: WebhooksUpdate) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let change =
+        WebhookChange { url: args.url, include: args.include, level: args.level, secret: args.secret };
+    let one = path(&["apps", app.as_str(), "webhooks", &args.webhook]);
+    let changed: Webhook = session.client.send(Method::PATCH, &one, &change).await?;
+    if session.options.json {
+        return session.terminal.json(&changed).await;
+    }
+    let text = format!(
+        "{} is told of {} of {app} ({}, {})",
+        changed.url,
+        changed.include.join(" and "),
+        changed.level.as_str(),
+        changed.id
+    );
+    session.terminal.line(text).await
+}
+
 pub(super) async fn remove(session: &mut Session, webhook: &str) -> Result<(), Failure> {
     let app = session.app(None).await?;
     let gone: Webhook = session.client.delete(&path(&["apps", app.as_str(), "webhooks", webhook])).await?;
@@ -72,11 +93,26 @@ pub(super) async fn deliveries(session: &mut Session, args: Newest) -> Result<()
     session.terminal.rows(&rows.iter().map(delivery_row).collect::<Vec<_>>()).await
 }
 
+pub(super) async fn redeliver(session: &mut Session, delivery: &str) -> Result<(), Failure> {
+    let app = session.app(None).await?;
+    let again = path(&["apps", app.as_str(), "webhook-deliveries", delivery, "redeliver"]);
+    let reopened: WebhookDelivery = session.client.send(Method::POST, &again, &json!({})).await?;
+    if session.options.json {
+        return session.terminal.json(&reopened).await;
+    }
+    let about = about(&reopened.event);
+    session.terminal.line(format!("{} is told of {about} of {app} once more", reopened.webhook.url)).await
+}
+
+fn about(event: &WebhookEvent) -> String {
+    webhook::what(&event.include, event.number, event.state.as_deref())
+}
+
 fn delivery_row(delivery: &WebhookDelivery) -> [String; 7] {
     let last = delivery.last_attempt.as_ref();
     [
         delivery.number.to_string(),
-        delivery.event.include.clone(),
+        about(&delivery.event),
         delivery.status.clone(),
         last.and_then(|last| last.code).map(|code| code.to_string()).unwrap_or_default(),
         match delivery.num_attempts {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::history::{Order, Page};
 use crate::domain::ids::{AppId, WebhookDeliveryId, WebhookEventId, WebhookId};
-use crate::domain::webhook::Level;
+use crate::domain::webhook::{self, Level};
 
 /// Somebody who is told.
 #[derive(Debug, Clone)]
@@ -62,6 +62,25 @@ pub(crate) async fn add(conn: &mut PgConnection, new: &NewWebhook<'_>) -> sqlx::
     Ok(added.rows_affected() == 1)
 }
 
+/// Makes a web hook what `changed` says; its secret stays unless there is a new one.
+pub(crate) async fn change(
+    conn: &mut PgConnection,
+    changed: &Webhook,
+    secret: Option<&[u8]>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE webhooks SET url = $2, include = $3, level = $4, secret = COALESCE($5, secret) WHERE id = $1",
+        changed.id.0,
+        changed.url,
+        &changed.include,
+        changed.level.as_str(),
+        secret,
+    )
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
 /// False if it was gone already. What is on its way to it goes with it.
 pub(crate) async fn remove(conn: &mut PgConnection, id: WebhookId) -> sqlx::Result<bool> {
     let gone = sqlx::query!("DELETE FROM webhooks WHERE id = $1", id.0).execute(conn).await?;
@@ -90,8 +109,9 @@ pub(crate) struct Due {
     pub(crate) happened_at: jiff_sqlx::Timestamp,
 }
 
-/// Of each web hook the oldest delivery that is due, `most` at most.
-pub(crate) async fn due(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Due>> {
+/// Of each web hook but the `busy` ones the oldest delivery that is due, `most` at most.
+pub(crate) async fn due(conn: &mut PgConnection, busy: &[WebhookId], most: i64) -> sqlx::Result<Vec<Due>> {
+    let busy: Vec<Uuid> = busy.iter().map(|webhook| webhook.0).collect();
     sqlx::query_as!(
         Due,
         r#"SELECT d.id AS "id: WebhookDeliveryId", d.number, d.tries,
@@ -99,12 +119,13 @@ pub(crate) async fn due(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<
                a.name AS app, a.wrapped_key, e.id AS "event: WebhookEventId", e.include, e.action, e.data,
                e.previous_status, e.created_at AS "happened_at: jiff_sqlx::Timestamp"
            FROM (SELECT DISTINCT ON (webhook_id) * FROM webhook_deliveries
-                 WHERE due_at <= now() ORDER BY webhook_id, number) d
+                 WHERE due_at <= now() AND webhook_id <> ALL ($2) ORDER BY webhook_id, number) d
            JOIN webhooks w ON w.id = d.webhook_id
            JOIN webhook_events e ON e.id = d.event_id
            JOIN apps a ON a.id = d.app_id
            ORDER BY d.due_at LIMIT $1"#,
         most,
+        &busy,
     )
     .fetch_all(conn)
     .await
@@ -158,10 +179,23 @@ pub(crate) struct Entry {
     pub(crate) code: Option<i32>,
     pub(crate) error: Option<String>,
     pub(crate) webhook: WebhookId,
+    pub(crate) url: String,
     pub(crate) level: Level,
     pub(crate) event: WebhookEventId,
     pub(crate) include: String,
+    pub(crate) action: String,
+    /// The number of the build or the version of the release.
+    pub(crate) about: Option<i64>,
+    /// How the build or the release stood.
+    pub(crate) state: Option<String>,
     pub(crate) created_at: jiff_sqlx::Timestamp,
+}
+
+impl Entry {
+    /// What was told: `build 3 queued`, `v2 succeeded`.
+    pub(crate) fn what(&self) -> String {
+        webhook::what(&self.include, self.about, self.state.as_deref())
+    }
 }
 
 /// Deliveries of an app by their numbers, or the one with that id.
@@ -175,7 +209,8 @@ pub(crate) async fn deliveries(
         Entry,
         r#"SELECT d.id AS "id: WebhookDeliveryId", d.number, d.status, d.tries, d.due_at AS "due_at: jiff_sqlx::Timestamp",
                d.attempt_id, d.attempted_at AS "attempted_at: jiff_sqlx::Timestamp", d.code, d.error,
-               w.id AS "webhook: WebhookId", w.level AS "level: Level", e.id AS "event: WebhookEventId", e.include,
+               w.id AS "webhook: WebhookId", w.url, w.level AS "level: Level", e.id AS "event: WebhookEventId", e.include,
+               e.action, COALESCE(e.data->>'version', e.data->>'number')::bigint AS about, e.data->>'status' AS state,
                d.created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM webhook_deliveries d
            JOIN webhooks w ON w.id = d.webhook_id
@@ -191,6 +226,20 @@ pub(crate) async fn deliveries(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Has a delivery tried now: one that is over from the start, one that waits for its next try without waiting.
+pub(crate) async fn reopen(conn: &mut PgConnection, id: WebhookDeliveryId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE webhook_deliveries SET due_at = now(),
+             status = CASE WHEN due_at IS NULL THEN 'pending' ELSE status END,
+             tries = CASE WHEN due_at IS NULL THEN 0 ELSE tries END
+         WHERE id = $1",
+        id.0,
+    )
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Forgets events that are older than `age`, with their deliveries.

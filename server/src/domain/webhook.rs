@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 /// What a web hook may tell of.
 pub(crate) const INCLUDES: [&str; 2] = ["api:build", "api:release"];
 
+/// What an event tells: `build 3 queued`, `v2 succeeded`.
+pub(crate) fn what(include: &str, number: Option<i64>, state: Option<&str>) -> String {
+    let state = state.unwrap_or_default();
+    match (include, number) {
+        ("api:build", Some(number)) => format!("build {number} {state}"),
+        (_, Some(version)) => format!("v{version} {state}"),
+        (include, None) => include.to_owned(),
+    }
+}
+
 /// How hard a delivery is tried.
 #[derive(
     Debug,
@@ -32,6 +42,13 @@ impl Level {
         match self {
             Self::Notify => "notify",
             Self::Sync => "sync",
+        }
+    }
+
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Notify => "tried once",
+            Self::Sync => "tried until it is taken",
         }
     }
 }

@@ -137,9 +137,11 @@ fn routes() -> Vec<Route> {
         route(Method::GET,    "/apps/{app}/webhooks",                    App(ReadConfig), get(webhooks::list)),
         route(Method::POST,   "/apps/{app}/webhooks",                    App(Deploy),     post(webhooks::add)),
         route(Method::GET,    "/apps/{app}/webhooks/{webhook}",          App(ReadConfig), get(webhooks::info)),
+        route(Method::PATCH,  "/apps/{app}/webhooks/{webhook}",          App(Deploy),     patch(webhooks::change)),
         route(Method::DELETE, "/apps/{app}/webhooks/{webhook}",          App(Deploy),     delete(webhooks::remove)),
         route(Method::GET,    "/apps/{app}/webhook-deliveries",          App(ReadConfig), get(webhooks::deliveries)),
         route(Method::GET,    "/apps/{app}/webhook-deliveries/{delivery}", App(ReadConfig), get(webhooks::delivery)),
+        route(Method::POST,   "/apps/{app}/webhook-deliveries/{delivery}/redeliver", App(Deploy), post(webhooks::redeliver)),
 
         route(Method::GET,    "/apps/{app}/log-drains",                  App(ReadConfig), get(log_drains::list)),
         route(Method::POST,   "/apps/{app}/log-drains",                  App(Deploy),     post(log_drains::add)),

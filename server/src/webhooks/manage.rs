@@ -1,16 +1,18 @@
-//! What people do to web hooks of ours: add and remove them. One transaction each.
+//! What people do to web hooks of ours: add, change and remove them, have something told again. One transaction each.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use sqlx::PgConnection;
 use url::Url;
 
 use crate::actions::ActionError;
 use crate::crypto::{self, AppKey, CryptoError, Label};
 use crate::db::apps::App;
-use crate::db::webhooks::{self, NewWebhook, Webhook};
+use crate::db::history::{Order, Page};
+use crate::db::webhooks::{self, Entry, NewWebhook, Webhook};
 use crate::db::{app_lock, audit};
 use crate::domain::access::Principal;
-use crate::domain::ids::{AppId, WebhookId};
+use crate::domain::ids::{AppId, WebhookDeliveryId, WebhookId};
 use crate::domain::names::ConfigKey;
 use crate::domain::webhook::{INCLUDES, Level};
 use crate::hooks::{address, signature};
@@ -40,20 +42,14 @@ pub(crate) async fn add(
     principal: &Principal,
     wish: Wish,
 ) -> Result<(Webhook, Option<SecretString>), ActionError> {
-    let url = parse(&wish.url)?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    // Refused at once rather than later; each try looks again, for names are pointed elsewhere.
-    address::resolve(&host, url.port_or_known_default().unwrap_or(443), &platform.settings.hooks.networks)
-        .await
-        .map_err(|error| ActionError::Invalid(error.to_string()))?;
+    let (url, host) = reachable(platform, &wish.url).await?;
     let include = included(wish.include)?;
     let made = wish.secret.is_none().then(signature::new_secret);
     let secret = match &wish.secret {
         Some(secret) => checked(secret)?,
         None => made.clone().expect("invariant: one is made where none was given"),
     };
-    let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
-    let sealed = crypto::seal(&key, label(app.id, &name()), &secret);
+    let sealed = seal(platform, app, &secret)?;
     let id = WebhookId::new();
     let new = NewWebhook {
         id,
@@ -72,15 +68,90 @@ pub(crate) async fn add(
         )));
     }
     if !webhooks::add(&mut tx, &new).await? {
-        return Err(ActionError::Conflict(
-            "this address is told already: `webhooks` lists them, `webhooks:remove` ends one".to_owned(),
-        ));
+        return Err(told_already());
     }
     let detail = json!({ "id": id, "host": host, "include": include, "level": wish.level });
     audit::note(&mut tx, principal, Some((app.id, &app.name)), "webhooks:add", detail).await?;
     let added = find(webhooks::of_app(&mut tx, app.id).await?, &id.to_string())?;
     tx.commit().await?;
     Ok((added, made))
+}
+
+/// What is to be different; what is left out stays.
+#[derive(Default)]
+pub(crate) struct Change {
+    pub(crate) url: Option<String>,
+    pub(crate) include: Option<Vec<String>>,
+    pub(crate) level: Option<Level>,
+    pub(crate) secret: Option<SecretString>,
+}
+
+/// Changes a web hook, named by its id or its address. What is on its way goes by what is set when it is tried.
+pub(crate) async fn change(
+    platform: &Platform,
+    app: &App,
+    principal: &Principal,
+    (named, change): (&str, Change),
+) -> Result<Webhook, ActionError> {
+    let url = match &change.url {
+        Some(url) => Some(reachable(platform, url).await?),
+        None => None,
+    };
+    let include = change.include.map(included).transpose()?;
+    let secret = change.secret.as_ref().map(checked).transpose()?;
+    let sealed = secret.map(|secret| seal(platform, app, &secret)).transpose()?;
+    let mut tx = platform.pool.begin().await?;
+    app_lock::lock(&mut tx, app.id).await?;
+    let all = webhooks::of_app(&mut tx, app.id).await?;
+    let mut changed = find(all.clone(), named)?;
+    let detail = json!({
+        "id": changed.id, "host": url.as_ref().map(|(_, host)| host), "include": include, "level": change.level,
+        "secret": sealed.is_some(),
+    });
+    if let Some((url, _)) = url {
+        changed.url = url.into();
+    }
+    if all.iter().any(|other| other.id != changed.id && other.url == changed.url) {
+        return Err(told_already());
+    }
+    changed.include = include.unwrap_or(changed.include);
+    changed.level = change.level.unwrap_or(changed.level);
+    webhooks::change(&mut tx, &changed, sealed.as_deref()).await?;
+    audit::note(&mut tx, principal, Some((app.id, &app.name)), "webhooks:update", detail).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Has something told once more, or now in place of later; `named` is the delivery's number or id.
+pub(crate) async fn redeliver(
+    platform: &Platform,
+    app: &App,
+    principal: &Principal,
+    named: &str,
+) -> Result<Entry, ActionError> {
+    let mut tx = platform.pool.begin().await?;
+    let id = delivery(&mut tx, app, named).await?.id;
+    webhooks::reopen(&mut tx, id).await?;
+    let detail = json!({ "delivery": id });
+    audit::note(&mut tx, principal, Some((app.id, &app.name)), "webhooks:redeliver", detail).await?;
+    let reopened = delivery(&mut tx, app, &id.to_string()).await?;
+    tx.commit().await?;
+    Ok(reopened)
+}
+
+/// A delivery of the app, by its number or its id.
+pub(crate) async fn delivery(conn: &mut PgConnection, app: &App, named: &str) -> Result<Entry, ActionError> {
+    let page = |least, most| Page { least, most, order: Order::Ascending, limit: 1 };
+    let (id, page) = match (named.parse(), named.parse()) {
+        (Ok(id), _) => (Some(WebhookDeliveryId(id)), page(0, i64::MAX)),
+        (_, Ok(number)) => (None, page(number, number)),
+        _ => return Err(no_delivery()),
+    };
+    webhooks::deliveries(conn, app.id, id, page).await?.pop().ok_or_else(no_delivery)
+}
+
+fn no_delivery() -> ActionError {
+    ActionError::NotFound("the app has no such delivery: `webhooks:deliveries` lists them".to_owned())
 }
 
 /// Ends a web hook, named by its id or its address, with what is on its way to it.
@@ -109,8 +180,25 @@ pub(crate) fn find(webhooks: Vec<Webhook>, named: &str) -> Result<Webhook, Actio
     webhooks.into_iter().find(meant).ok_or_else(unknown)
 }
 
+fn told_already() -> ActionError {
+    ActionError::Conflict(
+        "this address is told already: `webhooks` lists them, `webhooks:remove` ends one".to_owned(),
+    )
+}
+
 fn unknown() -> ActionError {
     ActionError::NotFound("the app has no such web hook: `webhooks` lists them".to_owned())
+}
+
+/// An address that deliveries may go to as things are, and its host. Refused at once rather than later; each try looks
+/// again, for names are pointed elsewhere.
+async fn reachable(platform: &Platform, text: &str) -> Result<(Url, String), ActionError> {
+    let url = parse(text)?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    address::resolve(&host, url.port_or_known_default().unwrap_or(443), &platform.settings.hooks.networks)
+        .await
+        .map_err(|error| ActionError::Invalid(error.to_string()))?;
+    Ok((url, host))
 }
 
 /// An address that deliveries may go to.
@@ -157,6 +245,11 @@ fn checked(secret: &SecretString) -> Result<SecretString, ActionError> {
         )));
     }
     Ok(secret.clone())
+}
+
+fn seal(platform: &Platform, app: &App, secret: &SecretString) -> Result<Vec<u8>, CryptoError> {
+    let key = platform.keys.unwrap(app.id, &app.wrapped_key)?;
+    Ok(crypto::seal(&key, label(app.id, &name()), secret))
 }
 
 /// The secret of a web hook, from what is stored.

@@ -6,31 +6,32 @@
 //! - A delivery is over when its try has been noted. A crash between the two has it made once more, with the same id of
 //!   the event: at least once, never lost.
 //! - A web hook's deliveries are made one after another, the oldest first, and one that is tried again lets the others
-//!   go before it: receivers go by the event's `sequence`.
+//!   go before it: receivers go by the event's `sequence`. Those of different web hooks do not wait for each other.
 
 mod body;
 pub(crate) mod manage;
 mod send;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::task::{self, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use self::send::NotTaken;
 use crate::db::webhooks::{self, Due, Tried};
+use crate::domain::ids::WebhookId;
 use crate::domain::webhook::Level;
 use crate::platform::Platform;
 
 /// Between two looks at what is to be told.
 const EVERY: Duration = Duration::from_secs(1);
-/// Web hooks of one round, and at a time.
-const MOST: i64 = 50;
-const AT_A_TIME: usize = 8;
+/// Deliveries at a time. A receiver that does not answer takes one place for its ten seconds.
+const MOST: usize = 64;
 /// A receiver that does not take a delivery of level `sync` is tried this often, over about an hour.
 const TRIES: i32 = 14;
 /// Before the second try, doubled with every further one up to the longest.
@@ -42,12 +43,19 @@ const TIDIED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Delivers until the shutdown.
 pub(crate) async fn run(platform: Platform, soft: CancellationToken) {
+    let mut under_way = UnderWay::default();
     let mut tidied: Option<Instant> = None;
-    let mut pause = EVERY;
+    let mut clock = tokio::time::interval(EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = soft.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            _ = clock.tick() => {}
+            Some(noted) = under_way.next() => if let Err(error) = noted {
+                // Not looked at once, or a delivery that cannot be noted would be made over and over.
+                warn!("How a delivery of a web hook went could not be noted: {error}");
+                continue;
+            },
         }
         if tidied.is_none_or(|at| at.elapsed() > TIDIED_EVERY) {
             tidied = Some(Instant::now());
@@ -57,13 +65,8 @@ pub(crate) async fn run(platform: Platform, soft: CancellationToken) {
         }
         tokio::select! {
             () = soft.cancelled() => return,
-            done = round(&platform) => match done {
-                Ok(Done::Some) => pause = Duration::ZERO,
-                Ok(Done::Nothing) => pause = EVERY,
-                Err(error) => {
-                    warn!("Web hooks could not be delivered, or not be noted: {error}");
-                    pause = EVERY;
-                }
+            begun = under_way.begin(&platform) => if let Err(error) = begun {
+                warn!("Web hooks could not be delivered: {error}");
             },
         }
     }
@@ -73,23 +76,41 @@ async fn tidy(platform: &Platform) -> sqlx::Result<u64> {
     webhooks::prune(&mut *platform.pool.acquire().await?, KEPT).await
 }
 
-enum Done {
-    Nothing,
-    Some,
+/// The deliveries that are being made: of each web hook one, so that a receiver that does not answer keeps only what is
+/// for itself waiting.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<sqlx::Result<()>>,
+    receivers: HashMap<task::Id, WebhookId>,
 }
 
-/// One delivery of each web hook that has any due.
-async fn round(platform: &Platform) -> sqlx::Result<Done> {
-    let due = webhooks::due(&mut *platform.pool.acquire().await?, MOST).await?;
-    if due.is_empty() {
-        return Ok(Done::Nothing);
+impl UnderWay {
+    /// Begins what is due, as far as there is room.
+    async fn begin(&mut self, platform: &Platform) -> sqlx::Result<()> {
+        let room = MOST.saturating_sub(self.tasks.len());
+        if room == 0 {
+            return Ok(());
+        }
+        let busy: Vec<WebhookId> = self.receivers.values().copied().collect();
+        let room = i64::try_from(room).unwrap_or(i64::MAX);
+        let due = webhooks::due(&mut *platform.pool.acquire().await?, &busy, room).await?;
+        for due in due {
+            let (platform, webhook) = (platform.clone(), due.webhook);
+            let task = self.tasks.spawn(async move { deliver(&platform, &due).await });
+            self.receivers.insert(task.id(), webhook);
+        }
+        Ok(())
     }
-    stream::iter(due)
-        .map(Ok)
-        // On the heap: a client of HTTP makes a future of many kilobytes.
-        .try_for_each_concurrent(AT_A_TIME, |due| async move { Box::pin(deliver(platform, &due)).await })
-        .await?;
-    Ok(Done::Some)
+
+    /// Waits until one has ended, and says whether that was noted. Nothing if none is under way.
+    async fn next(&mut self) -> Option<sqlx::Result<()>> {
+        let (id, noted) = match self.tasks.join_next_with_id().await? {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err(sqlx::Error::WorkerCrashed)),
+        };
+        self.receivers.remove(&id);
+        Some(noted)
+    }
 }
 
 async fn deliver(platform: &Platform, due: &Due) -> sqlx::Result<()> {

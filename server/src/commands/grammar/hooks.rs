@@ -83,3 +83,23 @@ pub(crate) struct WebhooksAdd {
     #[arg(short, long)]
     pub(crate) secret: Option<String>,
 }
+
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("changed").required(true).multiple(true).args(["include", "level", "url", "secret"])))]
+pub(crate) struct WebhooksUpdate {
+    /// Its id or its address
+    pub(crate) webhook: String,
+    /// What to tell of: api:build, api:release, or both with a comma between
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) include: Option<Vec<String>>,
+    /// notify: one try; sync: again and again for about an hour, until it is taken
+    #[arg(short, long, value_enum)]
+    pub(crate) level: Option<Level>,
+    /// Where to send it: https://host/path
+    #[arg(short, long)]
+    pub(crate) url: Option<String>,
+    /// What deliveries are signed with from now on
+    #[arg(short, long)]
+    pub(crate) secret: Option<String>,
+}

@@ -33,7 +33,9 @@ pub(crate) use pipelines::{
 };
 pub(crate) use review_apps::{Approval, ReviewApp, ReviewAppConfig, ReviewAppConfigChange};
 pub(crate) use runs::{CronEntry, CronRun, NewRun, Run};
-pub(crate) use webhooks::{NewWebhook, Webhook, WebhookAttempt, WebhookDelivery, WebhookEvent, WhichWebhook};
+pub(crate) use webhooks::{
+    NewWebhook, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery, WebhookEvent, WhichWebhook,
+};
 
 /// A thing by its id and name: an app, a team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

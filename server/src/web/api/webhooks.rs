@@ -10,15 +10,13 @@ use sqlx::PgPool;
 use super::render::app_named;
 use super::shapes;
 use crate::db::apps::App;
-use crate::db::history::{Order, Page};
 use crate::db::webhooks::{self, Entry, Webhook};
 use crate::domain::access::Principal;
-use crate::domain::ids::WebhookDeliveryId;
 use crate::platform::Platform;
 use crate::web::body::Body;
 use crate::web::error::ApiError;
 use crate::web::range::Range;
-use crate::webhooks::manage::{self, Wish};
+use crate::webhooks::manage::{self, Change, Wish};
 
 /// Where Heroku's clients look for a secret that was made for them.
 const SECRET: HeaderName = HeaderName::from_static("heroku-webhook-secret");
@@ -55,6 +53,19 @@ pub(in crate::web) async fn add(
     Ok((StatusCode::CREATED, header, Json(shape)).into_response())
 }
 
+pub(in crate::web) async fn change(
+    State(platform): State<Platform>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, webhook)): Path<(String, String)>,
+    Body(change): Body<shapes::WebhookChange>,
+) -> Result<Json<shapes::Webhook>, ApiError> {
+    let shapes::WebhookChange { url, include, level, secret } = change;
+    let change = Change { url, include, level, secret: secret.map(SecretString::from) };
+    let changed = manage::change(&platform, &app, &principal, (&webhook, change)).await?;
+    Ok(Json(shape(changed, &app)))
+}
+
 pub(in crate::web) async fn remove(
     State(platform): State<Platform>,
     Extension(app): Extension<App>,
@@ -81,12 +92,18 @@ pub(in crate::web) async fn delivery(
     Extension(app): Extension<App>,
     Path((_, delivery)): Path<(String, String)>,
 ) -> Result<Json<shapes::WebhookDelivery>, ApiError> {
-    let unknown =
-        || ApiError::NotFound("the app has no such delivery: `webhooks:deliveries` lists them".to_owned());
-    let id = WebhookDeliveryId(delivery.parse().map_err(|_| unknown())?);
-    let whole = Page { least: 0, most: i64::MAX, order: Order::Ascending, limit: 1 };
-    let found = webhooks::deliveries(&mut *pool.acquire().await?, app.id, Some(id), whole).await?.pop();
-    found.map(delivery_shape).map(Json).ok_or_else(unknown)
+    let found = manage::delivery(&mut *pool.acquire().await?, &app, &delivery).await?;
+    Ok(Json(delivery_shape(found)))
+}
+
+pub(in crate::web) async fn redeliver(
+    State(platform): State<Platform>,
+    Extension(app): Extension<App>,
+    Extension(principal): Extension<Principal>,
+    Path((_, delivery)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<shapes::WebhookDelivery>), ApiError> {
+    let reopened = manage::redeliver(&platform, &app, &principal, &delivery).await?;
+    Ok((StatusCode::ACCEPTED, Json(delivery_shape(reopened))))
 }
 
 fn shape(webhook: Webhook, app: &App) -> shapes::Webhook {
@@ -117,8 +134,14 @@ fn delivery_shape(entry: Entry) -> shapes::WebhookDelivery {
         id: entry.id.0,
         number: entry.number,
         status: entry.status,
-        event: shapes::WebhookEvent { id: entry.event.0, include: entry.include },
-        webhook: shapes::WhichWebhook { id: entry.webhook.0, level: entry.level },
+        event: shapes::WebhookEvent {
+            id: entry.event.0,
+            include: entry.include,
+            action: entry.action,
+            number: entry.about,
+            state: entry.state,
+        },
+        webhook: shapes::WhichWebhook { id: entry.webhook.0, url: entry.url, level: entry.level },
         num_attempts: entry.tries,
         next_attempt_at: entry.due_at.map(|at| at.to_jiff()),
         last_attempt,

@@ -13,7 +13,7 @@ use crate::web::api::shapes::{
     NewAuthorization, NewCollaborator, NewConnection, NewCoupling, NewImages, NewKey, NewLogDrain, NewMember,
     NewPipeline, NewPromotion, NewRelease, NewRun, NewTeam, NewUser, NewWebhook, Pipeline, Promotion,
     Release, ReviewApp, ReviewAppConfig, ReviewAppConfigChange, Run, Team, UserChange, Webhook,
-    WebhookDelivery, WrittenDockerfile,
+    WebhookChange, WebhookDelivery, WrittenDockerfile,
 };
 
 const TEXT: &[&str] = &["text/plain"];
@@ -255,9 +255,14 @@ fn hooks() -> Vec<Entry> {
         get("/apps/{app}/webhooks", "Whom the app tells of what").gives::<Vec<Webhook>>(200),
         post("/apps/{app}/webhooks", "Adds a web hook").takes::<NewWebhook>().gives::<Webhook>(201),
         get("/apps/{app}/webhooks/{webhook}", "One web hook").gives::<Webhook>(200),
+        patch("/apps/{app}/webhooks/{webhook}", "Changes a web hook")
+            .takes::<WebhookChange>()
+            .gives::<Webhook>(200),
         delete("/apps/{app}/webhooks/{webhook}", "Removes a web hook").gives::<Webhook>(200),
         get("/apps/{app}/webhook-deliveries", "What was told, in pages").pages::<WebhookDelivery>(),
-        get("/apps/{app}/webhook-deliveries/{delivery}", "One delivery to a web hook")
+        get("/apps/{app}/webhook-deliveries/{delivery}", "One delivery to a web hook, by number or id")
             .gives::<WebhookDelivery>(200),
+        post("/apps/{app}/webhook-deliveries/{delivery}/redeliver", "Has something told once more")
+            .gives::<WebhookDelivery>(202),
     ]
 }

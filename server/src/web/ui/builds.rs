@@ -14,7 +14,8 @@ use super::follow::{Stretch, around, stretch};
 use super::history::may;
 use super::mark::Mark;
 use super::page::{Failure, Frame, Here, show};
-use super::release::{Question, Stage, bars};
+use super::question::Question;
+use super::release::{Stage, bars};
 use super::search::{Found, Words, search};
 use super::text::{When, duration, query, short};
 use crate::db::apps::App;
@@ -198,16 +199,16 @@ pub(super) async fn ask_to_cancel(
 ) -> Result<Response, Failure> {
     let number = find(&pool, &app, &which).await?.number;
     let here = format!("/ui/apps/{}/builds/{number}", app.name);
-    show(&Question {
-        frame: Frame::new(&visitor, Here::Apps, format!("Cancel build {number} of {}?", app.name)),
+    Question {
+        title: format!("Cancel build {number} of {}?", app.name),
         consequences: "What it has made so far is not released, and whoever pushed it is told so. What runs now goes on \
                        running."
             .to_owned(),
         action: format!("{here}/cancel"),
         back: here,
         button: format!("Cancel build {number}"),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn cancel(
@@ -230,8 +231,8 @@ pub(super) async fn ask_to_retry(
 ) -> Result<Response, Failure> {
     let build = find(&pool, &app, &which).await?;
     let here = format!("/ui/apps/{}/builds/{}", app.name, build.number);
-    show(&Question {
-        frame: Frame::new(&visitor, Here::Apps, format!("Build {} of {} again?", build.number, app.name)),
+    Question {
+        title: format!("Build {} of {} again?", build.number, app.name),
         consequences: format!(
             "The commit {} ({}) is built once more, as a build of its own, and released if that succeeds.",
             short(&build.commit),
@@ -240,8 +241,8 @@ pub(super) async fn ask_to_retry(
         action: format!("{here}/retry"),
         back: here,
         button: "Build again".to_owned(),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn retry(

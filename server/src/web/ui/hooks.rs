@@ -12,7 +12,7 @@ use super::admission::Visitor;
 use super::history::may;
 use super::mark::Mark;
 use super::page::{Failure, Frame, Here, show};
-use super::release::Question;
+use super::question::Question;
 use super::review_apps;
 use super::text::{When, query, short};
 use crate::db::apps::App;
@@ -44,6 +44,8 @@ struct Page {
     reviews: Vec<review_apps::Line>,
     deliveries: Vec<Shown>,
     can_deploy: bool,
+    /// Whom the app tells is for those who may read its config.
+    sees_receivers: bool,
     newest: Option<String>,
     next: Option<String>,
 }
@@ -93,6 +95,7 @@ pub(super) async fn page(
     let mut conn = platform.pool.acquire().await?;
     let mut rows = deliveries::ledger(&mut conn, app.id, Rows::Newest { before, limit }).await?;
     let can_deploy = may(&mut conn, &visitor, &app, Action::Deploy).await?;
+    let sees_receivers = may(&mut conn, &visitor, &app, Action::ReadConfig).await?;
     drop(conn);
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
@@ -107,6 +110,7 @@ pub(super) async fn page(
     show(&Page {
         frame: Frame::new(&visitor, Here::Apps, format!("Web hooks of {}", app.name)).noting(notice),
         can_deploy: can_deploy && connection.is_some(),
+        sees_receivers,
         connection,
         reviews,
         deliveries: rows.into_iter().map(|row| Shown::from(api::shape(row))).collect(),
@@ -173,8 +177,8 @@ pub(super) async fn ask(
 ) -> Result<Response, Failure> {
     let delivery = api::one(&platform, &app, api::parse(&which)?).await?;
     let back = format!("/ui/apps/{}/hooks", app.name);
-    show(&Question {
-        frame: Frame::new(&visitor, Here::Apps, format!("Work on this web hook of {} once more?", app.name)),
+    Question {
+        title: format!("Work on this web hook of {} once more?", app.name),
         consequences: format!(
             "The branch is looked at again, as if {} had just told of it. Its head is built and released if that was not \
              done, or if its build came to nothing.",
@@ -183,8 +187,8 @@ pub(super) async fn ask(
         action: format!("{back}/{}/redeliver", delivery.id),
         back,
         button: "Redeliver".to_owned(),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn redeliver(

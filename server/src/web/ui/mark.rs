@@ -45,6 +45,17 @@ impl Mark {
         Self { word, look }
     }
 
+    /// How a delivery to a web hook of ours stands.
+    pub(super) fn of_delivery(status: &str) -> Self {
+        let (word, look) = match status {
+            "succeeded" => ("taken", "good"),
+            "failed" => ("not taken", "bad"),
+            "retrying" => ("tried again", "busy"),
+            _ => ("waiting", "busy"),
+        };
+        Self { word, look }
+    }
+
     /// What an app's people want to know first.
     pub(super) fn of_app(row: &AppRow) -> Self {
         let (word, look) = match (row.newest_status, row.build_status) {

@@ -25,6 +25,7 @@ mod metrics;
 mod openid;
 mod page;
 mod people;
+mod question;
 mod release;
 mod review_apps;
 pub(crate) mod router;
@@ -36,6 +37,7 @@ mod teams;
 #[cfg(test)]
 mod tests;
 mod text;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::admission::Visitor;
 use super::history::{Line, line, may};
 use super::page::{Failure, Frame, Here, show};
+use super::question::Question;
 use super::text::duration;
 use crate::db::apps::App;
 use crate::db::batches::{self, Batch};
@@ -129,19 +130,6 @@ impl From<Batch> for Phase {
     }
 }
 
-#[derive(Template)]
-#[template(path = "question.html")]
-pub(super) struct Question {
-    pub(super) frame: Frame,
-    pub(super) app: String,
-    /// Below it stands what will happen.
-    pub(super) consequences: String,
-    /// Where the form goes, and where who does not want it.
-    pub(super) action: String,
-    pub(super) back: String,
-    pub(super) button: String,
-}
-
 pub(super) async fn ask(
     State(platform): State<Platform>,
     Extension(visitor): Extension<Visitor>,
@@ -157,8 +145,8 @@ pub(super) async fn ask(
         })
         .into());
     }
-    show(&Question {
-        frame: Frame::new(&visitor, Here::Apps, format!("Roll {} back to v{version}?", app.name)),
+    Question {
+        title: format!("Roll {} back to v{version}?", app.name),
         consequences: format!(
             "A new release is made with the code and the config vars of v{version} ({}). Builds that are on their way \
              will not be released. The branch in git stays where it is.",
@@ -167,8 +155,8 @@ pub(super) async fn ask(
         action: format!("/ui/apps/{}/releases/{version}/rollback", app.name),
         back: format!("/ui/apps/{}/releases/{version}", app.name),
         button: format!("Roll back to v{version}"),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn roll_back(

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::admission::Visitor;
 use super::mark::Mark;
-use super::page::{Failure, Frame, Here, show};
-use super::release::Question;
+use super::page::Failure;
+use super::question::Question;
 use super::text::{When, short};
 use crate::actions::review_apps::find;
 use crate::db::apps::App;
@@ -77,12 +77,8 @@ pub(super) async fn ask_to_approve(
     let place = connections::place_of(&mut *platform.pool.acquire().await?, app.id).await?;
     let page = place.and_then(|(provider, url)| commit_page(provider, &url, &commit));
     let at = page.map(|page| format!(" It is at {page}.")).unwrap_or_default();
-    show(&Question {
-        frame: Frame::new(
-            &visitor,
-            Here::Apps,
-            format!("Build {} of pull request {number}?", short(&commit)),
-        ),
+    Question {
+        title: format!("Build {} of pull request {number}?", short(&commit)),
         consequences: format!(
             "It comes from {}, and building it runs what is in it. Look at the commit first.{at} Its app is built and run \
              without config vars of {}; a newer commit needs an approval of its own.",
@@ -92,8 +88,8 @@ pub(super) async fn ask_to_approve(
         action: format!("/ui/apps/{}/review-apps/{number}/{commit}/approve", app.name),
         back: back(&app),
         button: "Approve".to_owned(),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn approve(
@@ -115,16 +111,16 @@ pub(super) async fn ask_to_remove(
     let pull = of(&platform, &app, &number).await?;
     let name =
         pull.app_name.ok_or_else(|| ApiError::NotFound(format!("pull request {number} has no app")))?;
-    show(&Question {
-        frame: Frame::new(&visitor, Here::Apps, format!("Remove the review app {name}?")),
+    Question {
+        title: format!("Remove the review app {name}?"),
         consequences: format!(
             "It ends with all that is stored of it. The next push to pull request {number} makes it again."
         ),
         action: format!("/ui/apps/{}/review-apps/{number}/remove", app.name),
         back: back(&app),
         button: "Remove".to_owned(),
-        app: app.name.to_string(),
-    })
+    }
+    .ask(&visitor, &app)
 }
 
 pub(super) async fn remove(

@@ -13,9 +13,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::admission::{LARGEST_FORM, admit};
 use super::{
     Ui, access, account, account_secrets, activity, apps, assets, builds, compare, follow, history, hooks,
-    metrics, openid, page, people, release, review_apps, sign_in, storage, system, teams,
+    metrics, openid, page, people, release, review_apps, sign_in, storage, system, teams, webhooks,
 };
-use crate::domain::access::Action::{Deploy, Own, Read};
+use crate::domain::access::Action::{Deploy, Own, Read, ReadConfig};
 use crate::openid::OpenId;
 use crate::web::admission::Access;
 use crate::web::{Web, request};
@@ -68,6 +68,11 @@ pub(super) fn routes() -> Vec<Route> {
         taken("/ui/apps/{app}/review-apps/{number}/{commit}/approve", App(Deploy), post(review_apps::approve)),
         shown("/ui/apps/{app}/review-apps/{number}/remove",    App(Deploy), get(review_apps::ask_to_remove)),
         taken("/ui/apps/{app}/review-apps/{number}/remove",    App(Deploy), post(review_apps::remove)),
+        shown("/ui/apps/{app}/webhooks",                       App(ReadConfig), get(webhooks::page)),
+        shown("/ui/apps/{app}/webhooks/{webhook}/remove",      App(Deploy), get(webhooks::ask_to_remove)),
+        taken("/ui/apps/{app}/webhooks/{webhook}/remove",      App(Deploy), post(webhooks::remove)),
+        shown("/ui/apps/{app}/webhooks/deliveries/{delivery}/redeliver", App(Deploy), get(webhooks::ask_to_redeliver)),
+        taken("/ui/apps/{app}/webhooks/deliveries/{delivery}/redeliver", App(Deploy), post(webhooks::redeliver)),
         shown("/ui/apps/{app}/access",                         App(Read),   get(access::page)),
         taken("/ui/apps/{app}/access",                         App(Own),    post(access::set)),
         taken("/ui/apps/{app}/access/{user}/remove",           App(Own),    post(access::remove)),

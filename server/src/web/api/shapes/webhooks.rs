@@ -35,6 +35,21 @@ pub(crate) struct NewWebhook {
     pub(crate) secret: Option<String>,
 }
 
+/// What is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WebhookChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) include: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) level: Option<Level>,
+    /// Counts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WebhookDelivery {
     pub(crate) id: Uuid,
@@ -55,11 +70,18 @@ pub(crate) struct WebhookDelivery {
 pub(crate) struct WebhookEvent {
     pub(crate) id: Uuid,
     pub(crate) include: String,
+    /// `create` or `update`.
+    pub(crate) action: String,
+    /// The number of the build, or the version of the release.
+    pub(crate) number: Option<i64>,
+    /// How the build or the release stood.
+    pub(crate) state: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WhichWebhook {
     pub(crate) id: Uuid,
+    pub(crate) url: String,
     pub(crate) level: Level,
 }
 

@@ -114,7 +114,7 @@ fn allows(access: Access, role: Option<Role>) -> bool {
     match access {
         Access::Public | Access::SignedIn => true,
         Access::App(Action::Read) => role.is_some(),
-        Access::App(Action::Deploy) => role >= Some(Role::Deployer),
+        Access::App(Action::ReadConfig | Action::Deploy) => role >= Some(Role::Deployer),
         Access::App(Action::Own) => role == Some(Role::Owner),
         Access::Team(Action::Read) => role.is_some(),
         Access::Team(Action::Own) => role == Some(Role::Owner),
@@ -157,6 +157,7 @@ async fn every_page_refuses_every_role_that_is_too_low_and_every_form_that_is_fo
             "{user}",
             "{file}",
             "{delivery}",
+            "{webhook}",
             "{number}",
             "{commit}",
             "{*elsewhere}",
