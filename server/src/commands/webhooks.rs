@@ -115,10 +115,7 @@ fn delivery_row(delivery: &WebhookDelivery) -> [String; 7] {
         about(&delivery.event),
         delivery.status.clone(),
         last.and_then(|last| last.code).map(|code| code.to_string()).unwrap_or_default(),
-        match delivery.num_attempts {
-            1 => "1 try".to_owned(),
-            tries => format!("{tries} tries"),
-        },
+        webhook::tries(delivery.num_attempts),
         last.and_then(|last| last.error.clone()).unwrap_or_default(),
         when(delivery.created_at),
     ]

@@ -15,6 +15,11 @@ pub(crate) fn what(include: &str, number: Option<i64>, state: Option<&str>) -> S
     }
 }
 
+/// `1 try`, `3 tries`.
+pub(crate) fn tries(count: i32) -> String {
+    format!("{count} {}", if count == 1 { "try" } else { "tries" })
+}
+
 /// How hard a delivery is tried.
 #[derive(
     Debug,

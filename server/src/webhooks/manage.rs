@@ -78,7 +78,6 @@ pub(crate) async fn add(
 }
 
 /// What is to be different; what is left out stays.
-#[derive(Default)]
 pub(crate) struct Change {
     pub(crate) url: Option<String>,
     pub(crate) include: Option<Vec<String>>,

@@ -14,6 +14,7 @@ use super::text::{When, query};
 use crate::db::apps::App;
 use crate::db::history::{Order, Page as Rows};
 use crate::db::webhooks::{self, Entry, Webhook};
+use crate::domain::webhook::tries;
 use crate::platform::Platform;
 use crate::webhooks::manage;
 
@@ -127,11 +128,10 @@ impl Delivery {
 
 /// What came of its tries.
 fn answer(entry: &Entry) -> String {
-    let tries = match entry.tries {
-        0 => return "not tried yet".to_owned(),
-        1 => "1 try".to_owned(),
-        tries => format!("{tries} tries"),
-    };
+    if entry.tries == 0 {
+        return "not tried yet".to_owned();
+    }
+    let tries = tries(entry.tries);
     match (&entry.error, entry.code) {
         (Some(error), _) => format!("{error} ({tries})"),
         (None, Some(code)) => format!("the receiver answered {code} ({tries})"),
